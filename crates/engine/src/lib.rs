@@ -1,18 +1,38 @@
 //! Refresh, plan, apply and state, for any set of kinds. Knows no cloud, no kind by name, no
 //! terminal, and nobody's home folder.
 //!
-//! A run is `refresh` (I/O) → `plan` (pure) → `apply` (I/O that follows the plan).
+//! A run is [`refresh`] (I/O) → [`plan`] (pure) → [`apply`] (I/O that follows the plan).
 
+mod apply;
 mod diff;
+mod event;
 mod graph;
 mod kind;
+mod pace;
+mod plan;
+mod refresh;
+mod state;
 mod value;
 mod world;
 
+pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh};
 pub use diff::{Change, Diff, Effect};
+pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Role, known};
 pub use kind::{
     AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Waits, Wanted,
 };
+pub use pace::{Limit, Paced};
+pub use plan::{
+    Action, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary, Why, plan,
+};
+pub use refresh::{World, refresh};
+pub use state::{
+    Deposed, Entry, FORMAT, Holder, Lock, LockError, Record, State, StateError, StateFile, Status,
+    Store, load,
+};
 pub use value::{Address, Output, Ref, as_output, bind, canonical, output_json, outputs};
 pub use world::{Cloud, Kinds, Live};
+
+/// Goes into every file we write.
+pub(crate) const WRITTEN_BY: &str = concat!("dbxctl ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,105 @@
+//! How fast a service may be called: a number of calls side by side, and a number per second.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cloud::Result;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+
+use crate::diff::Diff;
+use crate::kind::{Found, Mark, Wanted};
+use crate::world::{Cloud, Kinds};
+
+/// The limit of one service.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Calls side by side.
+    pub concurrent: usize,
+    /// The least time from the start of one call to the start of the next.
+    pub interval: Duration,
+}
+
+/// A cloud that is called no faster than its services' limits allow.
+pub struct Paced<C> {
+    cloud: C,
+    kinds: Kinds,
+    services: BTreeMap<&'static str, Service>,
+}
+
+struct Service {
+    places: Semaphore,
+    next: Mutex<Instant>,
+    interval: Duration,
+}
+
+impl<C: Cloud> Paced<C> {
+    /// Puts `limit(service)` on every service of `kinds`.
+    pub fn new(cloud: C, kinds: Kinds, limit: impl Fn(&str) -> Limit) -> Self {
+        let services = kinds.0.iter().map(|kind| {
+            let limit = limit(kind.service());
+            let service = Service {
+                places: Semaphore::new(limit.concurrent),
+                next: Mutex::new(Instant::now()),
+                interval: limit.interval,
+            };
+            (kind.service(), service)
+        });
+        let services = services.collect();
+        Paced { cloud, kinds, services }
+    }
+
+    async fn turn<T>(&self, kind: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let service = self.kinds.get(kind).and_then(|k| self.services.get(k.service()));
+        let Some(service) = service else { return call.await };
+        let _place = service.places.acquire().await;
+        let start = {
+            let mut next = service.next.lock().await;
+            let start = (*next).max(Instant::now());
+            *next = start + service.interval;
+            start
+        };
+        tokio::time::sleep_until(start).await;
+        call.await
+    }
+}
+
+impl<C: Cloud> Cloud for Paced<C> {
+    fn read<'a>(
+        &'a self,
+        kind: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<Value>>>> {
+        Box::pin(self.turn(kind, self.cloud.read(kind, ids)))
+    }
+    fn find<'a>(
+        &'a self,
+        kind: &'a str,
+        stack: &'a str,
+        wanted: &'a [Wanted<Value>],
+    ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
+        Box::pin(self.turn(kind, self.cloud.find(kind, stack, wanted)))
+    }
+    fn create<'a>(
+        &'a self,
+        kind: &'a str,
+        mark: &'a Mark,
+        props: &'a Value,
+    ) -> BoxFuture<'a, Result<String>> {
+        Box::pin(self.turn(kind, self.cloud.create(kind, mark, props)))
+    }
+    fn update<'a>(
+        &'a self,
+        kind: &'a str,
+        id: &'a str,
+        props: &'a Value,
+        diff: &'a Diff,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.turn(kind, self.cloud.update(kind, id, props, diff)))
+    }
+    fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.turn(kind, self.cloud.delete(kind, id)))
+    }
+}

@@ -1,0 +1,197 @@
+//! What has to be done: a pure function of the graph, the state and what was read.
+
+mod decide;
+mod order;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::diff::Effect;
+use crate::graph::{Graph, Group};
+use crate::refresh::World;
+use crate::state::State;
+use crate::value::Address;
+use crate::world::Kinds;
+
+/// The version of the plan file this code writes and reads.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// The difference between what is wanted and what is there, as steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub format: u32,
+    pub written_by: String,
+    pub stack: String,
+    /// The state this plan was made from: apply refuses another.
+    pub lineage: String,
+    pub serial: u64,
+    /// Hash of the graph the spec expands to.
+    pub graph_sha256: String,
+    pub steps: Vec<Step>,
+    /// Resources that stay as they are.
+    pub unchanged: usize,
+    /// Resources that only hang together in another way; bookkeeping without calls.
+    pub related: Vec<Relation>,
+}
+
+/// A change of what the state remembers about a resource, without any call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relation {
+    pub address: Address,
+    pub group: Group,
+    pub needs: BTreeSet<Address>,
+    /// The object is only used from now on, or gone already: forget it.
+    pub forget: bool,
+}
+
+/// What a step is for, as a reader of the plan sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A new object.
+    Create,
+    /// A new object in place of another; its `Delete` twin has `replacing` set too.
+    Replace,
+    /// An object of ours the state did not know.
+    Adopt,
+    /// Fields of a living object.
+    Update,
+    /// Nothing differs, but an earlier apply did not get to the end of it.
+    Finish,
+    Delete,
+}
+
+impl Action {
+    /// Whether the step makes or changes an object (or else removes one).
+    pub fn makes(self) -> bool {
+        self != Action::Delete
+    }
+}
+
+/// One step. It starts when all steps in `after` are done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub step: usize,
+    pub action: Action,
+    pub address: Address,
+    pub group: Group,
+    pub after: BTreeSet<usize>,
+    /// The object's id, when there is one already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What is wanted; references that are not known before apply stay references. Null for a delete.
+    pub props: Value,
+    pub needs: BTreeSet<Address>,
+    pub generation: u32,
+    /// Part of a replacement.
+    #[serde(default)]
+    pub replacing: bool,
+    /// In a replacement the new object comes before the old one goes.
+    #[serde(default)]
+    pub create_first: bool,
+    /// What deleting it would lose cannot be made again.
+    #[serde(default)]
+    pub precious: bool,
+    pub changes: Vec<PlannedChange>,
+    /// Why there is a step at all, when no field tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// One field that will change, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedChange {
+    pub field: String,
+    pub effect: Effect,
+    pub before: Value,
+    pub after: Value,
+    pub why: Why,
+}
+
+/// Why a field changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The spec asks for something else than before.
+    Spec,
+    /// Somebody changed the object behind dbxctl's back.
+    Drift,
+    /// It names a resource that is made anew.
+    Follows(Address),
+    /// An earlier apply did not get that far.
+    Unfinished,
+}
+
+/// Why there is no plan. Nothing has been touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{address}: {message}")]
+pub struct Problem {
+    pub address: Address,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+/// Compares what is wanted with what is there.
+///
+/// Pure and deterministic: the same input gives the same bytes. All problems are reported at once.
+pub fn plan(graph: &Graph, state: &State, world: &World, kinds: Kinds) -> Result<Plan, Vec<Problem>> {
+    let decisions = decide::decide(graph, state, world, kinds)?;
+    let steps = order::steps(decisions.drafts, graph, state, kinds);
+    Ok(Plan {
+        format: PLAN_FORMAT,
+        written_by: crate::WRITTEN_BY.to_owned(),
+        stack: graph.stack.clone(),
+        lineage: state.lineage.clone(),
+        serial: state.serial,
+        graph_sha256: fingerprint(graph),
+        steps,
+        unchanged: decisions.unchanged,
+        related: decisions.related,
+    })
+}
+
+fn fingerprint(graph: &Graph) -> String {
+    let text = serde_json::to_string(&graph.nodes).expect("a graph is plain data");
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How much a plan does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    pub add: usize,
+    pub change: usize,
+    pub destroy: usize,
+    pub replaced_precious: usize,
+}
+
+impl Plan {
+    /// Whether there is nothing to do. Bookkeeping does not count.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The closing line's figures. A replacement counts once as add and once as destroy.
+    pub fn summary(&self) -> Summary {
+        let mut sum = Summary::default();
+        for step in &self.steps {
+            match step.action {
+                Action::Create | Action::Replace => sum.add += 1,
+                Action::Update | Action::Adopt | Action::Finish => sum.change += 1,
+                Action::Delete => sum.destroy += 1,
+            }
+            let replaces = step.precious && step.action == Action::Replace;
+            sum.replaced_precious += usize::from(replaces);
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! The state on disk: a file, and a log of what happened since it was written.
+//!
+//! During a run each change is one appended line, synced before the run goes on. The file itself is
+//! rewritten (temporary file, rename) when a run ends; the next run replays what a crash left in the
+//! log. Entries carry the serial they lead to, so replaying one twice does nothing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use super::lock::{Lock, LockError};
+use super::model::{Entry, FORMAT, State};
+use super::Store;
+
+/// Why the state cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("cannot {doing} `{}`: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("`{}` is damaged at line {line}: {message}; nothing was changed", path.display())]
+    Corrupt { path: PathBuf, line: usize, message: String },
+    #[error(
+        "`{}` has format {found}, this version reads up to {FORMAT}: it was written by {written_by}; use that version or a newer one",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: u64, written_by: String },
+    #[error("`{}` is the state of stack `{found}`, not of `{wanted}`", path.display())]
+    OtherStack { path: PathBuf, found: String, wanted: String },
+    #[error(transparent)]
+    Locked(#[from] LockError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    serial: u64,
+    lineage: String,
+    entry: Entry,
+}
+
+/// The state file of one stack, open for writing and locked.
+pub struct StateFile {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+    _lock: Lock,
+}
+
+struct Inner {
+    state: State,
+    log: File,
+}
+
+fn log_path(path: &Path) -> PathBuf {
+    path.with_extension("log")
+}
+
+/// Reads the state without locking it: for plan and show. A stack without a state has an empty one.
+pub fn load(path: &Path, stack: &str) -> Result<State, StateError> {
+    let mut state = match read(path)? {
+        Some(text) => parse(path, &text)?,
+        None => State::new(stack, uuid::Uuid::new_v4().to_string()),
+    };
+    if state.stack != stack {
+        let (found, wanted) = (state.stack, stack.to_owned());
+        return Err(StateError::OtherStack { path: path.to_owned(), found, wanted });
+    }
+    replay(&log_path(path), &mut state)?;
+    Ok(state)
+}
+
+fn parse(path: &Path, text: &str) -> Result<State, StateError> {
+    let corrupt = |e: serde_json::Error| StateError::Corrupt {
+        path: path.to_owned(),
+        line: e.line(),
+        message: e.to_string(),
+    };
+    let value: serde_json::Value = serde_json::from_str(text).map_err(corrupt)?;
+    let found = value.get("format").and_then(serde_json::Value::as_u64);
+    if let Some(found) = found.filter(|f| *f > u64::from(FORMAT)) {
+        let written_by = value.get("written_by").and_then(|w| w.as_str()).unwrap_or("?").to_owned();
+        return Err(StateError::Newer { path: path.to_owned(), found, written_by });
+    }
+    serde_json::from_str(text).map_err(corrupt)
+}
+
+fn replay(path: &Path, state: &mut State) -> Result<(), StateError> {
+    let Some(text) = read(path)? else { return Ok(()) };
+    // A run that died while writing leaves a last line without its end: that entry never happened.
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    let mut fresh = state.serial == 0 && state.resources.is_empty();
+    for (index, text) in complete.lines().enumerate() {
+        let corrupt = |message: String| StateError::Corrupt {
+            path: path.to_owned(),
+            line: index + 1,
+            message,
+        };
+        let line: Line = serde_json::from_str(text).map_err(|e| corrupt(e.to_string()))?;
+        if fresh {
+            state.lineage.clone_from(&line.lineage);
+            fresh = false;
+        }
+        if line.lineage != state.lineage {
+            return Err(corrupt("the entry belongs to another state".to_owned()));
+        }
+        if line.serial <= state.serial {
+            continue;
+        }
+        if line.serial != state.serial + 1 {
+            let wanted = state.serial + 1;
+            return Err(corrupt(format!("entry {} where {wanted} was expected", line.serial)));
+        }
+        state.apply(&line.entry);
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Option<String>, StateError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StateError::Io { doing: "read", path: path.to_owned(), source }),
+    }
+}
+
+impl StateFile {
+    /// Locks and opens the state of `stack`, replays what an earlier run left in the log, and makes
+    /// sure that writing works before anything is done to the clouds.
+    pub fn open(path: &Path, stack: &str, command: &str) -> Result<StateFile, StateError> {
+        if let Some(folder) = path.parent() {
+            let io = |source| StateError::Io { doing: "create", path: folder.to_owned(), source };
+            fs::create_dir_all(folder).map_err(io)?;
+        }
+        let lock = Lock::take(&path.with_extension("lock"), command)?;
+        let state = load(path, stack)?;
+        write(path, &state)?;
+        let log = fresh_log(&log_path(path))?;
+        Ok(StateFile {
+            path: path.to_owned(),
+            inner: Mutex::new(Inner { state, log }),
+            _lock: lock,
+        })
+    }
+
+    /// Rewrites the file with everything in it and empties the log.
+    pub fn close(self) -> Result<(), StateError> {
+        let inner = self.inner.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        write(&self.path, &inner.state)?;
+        let path = log_path(&self.path);
+        fs::remove_file(&path).map_err(|source| StateError::Io { doing: "remove", path, source })
+    }
+
+    fn append_now(&self, entry: Entry) -> Result<(), StateError> {
+        let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let line = Line { serial: inner.state.serial + 1, lineage: inner.state.lineage.clone(), entry };
+        let mut text = serde_json::to_string(&line).expect("entries are plain data");
+        text.push('\n');
+        let io = |source| StateError::Io { doing: "write", path: log_path(&self.path), source };
+        inner.log.write_all(text.as_bytes()).map_err(io)?;
+        inner.log.sync_data().map_err(io)?;
+        inner.state.apply(&line.entry);
+        Ok(())
+    }
+}
+
+impl Store for StateFile {
+    fn append<'a>(&'a self, entry: Entry) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async move { self.append_now(entry) })
+    }
+
+    fn look(&self, look: &mut dyn FnMut(&State)) {
+        look(&self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).state);
+    }
+}
+
+fn fresh_log(path: &Path) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|source| StateError::Io {
+        doing: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes the whole state: temporary file in the same folder (made 0600), synced, renamed.
+fn write(path: &Path, state: &State) -> Result<(), StateError> {
+    let io = |source| StateError::Io { doing: "write", path: path.to_owned(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    let state = State { written_by: crate::WRITTEN_BY.to_owned(), ..state.clone() };
+    let text = serde_json::to_string_pretty(&state).expect("the state is plain data");
+    file.write_all(text.as_bytes()).map_err(io)?;
+    file.write_all(b"\n").map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map_err(|e| io(e.error))?;
+    File::open(folder).and_then(|f| f.sync_all()).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::graph::Group;
+    use crate::value::Address;
+
+    fn entries() -> Vec<Entry> {
+        let address = Address::new("t.a", "x");
+        let at = Timestamp::UNIX_EPOCH;
+        let (group, needs) = (Group::Shared("n".into()), BTreeSet::new());
+        vec![
+            Entry::Intend {
+                address: address.clone(),
+                group: group.clone(),
+                generation: 1,
+                props: json!({"a": 1}),
+                needs: needs.clone(),
+                at,
+            },
+            Entry::Made { address: address.clone(), id: "x-1".into(), at },
+            Entry::Settled {
+                address,
+                props: json!({"a": 1}),
+                seen: json!({"a": 1}),
+                needs,
+                group,
+                changed: true,
+                at,
+            },
+        ]
+    }
+
+    #[test]
+    fn a_run_cut_off_after_any_entry_is_replayed() {
+        for kept in 0..=3 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("s.json");
+            let file = StateFile::open(&path, "s", "test").unwrap();
+            for entry in entries().into_iter().take(kept) {
+                file.append_now(entry).unwrap();
+            }
+            let before = (&file as &dyn Store).peek(State::clone);
+            drop(file); // As a killed process would: no close.
+            assert_eq!(load(&path, "s").unwrap(), before, "after {kept} entries");
+            StateFile::open(&path, "s", "test").unwrap().close().unwrap();
+            assert_eq!(load(&path, "s").unwrap().resources, before.resources);
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_never_happened_and_a_torn_middle_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        let file = StateFile::open(&path, "s", "test").unwrap();
+        for entry in entries() {
+            file.append_now(entry).unwrap();
+        }
+        drop(file);
+        let log = fs::read_to_string(log_path(&path)).unwrap();
+        fs::write(log_path(&path), &log[..log.len() - 5]).unwrap();
+        let state = load(&path, "s").unwrap();
+        assert_eq!(state.resources.values().next().unwrap().id.as_deref(), Some("x-1"));
+        let lines: Vec<&str> = log.lines().collect();
+        fs::write(log_path(&path), format!("{}\n{{oops\n{}\n", lines[0], lines[2])).unwrap();
+        assert!(matches!(load(&path, "s"), Err(StateError::Corrupt { line: 2, .. })));
+        fs::write(log_path(&path), format!("{}\n{}\n", lines[0], lines[2])).unwrap();
+        assert!(matches!(load(&path, "s"), Err(StateError::Corrupt { line: 2, .. })));
+    }
+
+    #[test]
+    fn bad_files_are_refused_and_left_alone() {
+        let newer = json!({"format": 99, "written_by": "dbxctl 9.0.0"}).to_string();
+        let other = serde_json::to_string(&State::new("t", "l".into())).unwrap();
+        for (name, text) in [("truncated", "{\"format\": 1, "), ("newer", &newer), ("other", &other)]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("s.json");
+            fs::write(&path, text).unwrap();
+            let error = StateFile::open(&path, "s", "test").err().expect(name).to_string();
+            let wanted = match name {
+                "truncated" => "damaged at line 1",
+                "newer" => "written by dbxctl 9.0.0",
+                _ => "stack `t`, not of `s`",
+            };
+            assert!(error.contains(wanted), "{name}: {error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text, "{name} was touched");
+        }
+    }
+
+    #[test]
+    fn the_second_run_learns_who_holds_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        let held = StateFile::open(&path, "s", "dbxctl apply").unwrap();
+        let error = StateFile::open(&path, "s", "dbxctl apply").err().unwrap().to_string();
+        assert!(error.contains(&format!("process {} (`dbxctl apply`)", std::process::id())));
+        drop(held);
+        StateFile::open(&path, "s", "dbxctl apply").unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn state_files_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        let _open = StateFile::open(&path, "s", "test").unwrap();
+        for name in ["s.json", "s.log", "s.lock"] {
+            let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn entries_survive_the_way_through_the_log() {
+        for entry in entries() {
+            let line = Line { serial: 7, lineage: "l".into(), entry: entry.clone() };
+            let value: Value = serde_json::to_value(&line).unwrap();
+            let back: Line = serde_json::from_value(value).unwrap();
+            assert_eq!((back.serial, back.entry), (7, entry));
+        }
+    }
+}

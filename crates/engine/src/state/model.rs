@@ -1,0 +1,216 @@
+//! The state as a value, and the entries that change it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::graph::Group;
+use crate::value::Address;
+
+/// The version of the state file this code writes.
+pub const FORMAT: u32 = 1;
+
+/// Everything known about one stack between runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    pub format: u32,
+    /// The program that wrote the file, for people.
+    pub written_by: String,
+    pub stack: String,
+    /// Tells this state from another of the same stack; set once.
+    pub lineage: String,
+    /// Counts the entries ever applied.
+    pub serial: u64,
+    pub resources: BTreeMap<Address, Record>,
+}
+
+/// How far a resource has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// About to be made: one may exist although its id is not known.
+    Making,
+    /// Made, id known, not yet brought to what was asked for.
+    Made,
+    /// As asked for.
+    Settled,
+    /// Asked to go.
+    Removing,
+}
+
+/// One resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub status: Status,
+    pub group: Group,
+    /// 1, and one more with each create-first replacement; the name of generation 2 ends in `-2`.
+    pub generation: u32,
+    /// What was last asked for, all references bound.
+    pub props: Value,
+    /// What was last seen; null until settled.
+    pub seen: Value,
+    /// What it needed when last applied, so that it can be removed in order.
+    pub needs: BTreeSet<Address>,
+    /// When it was last made or changed: how long "not known everywhere yet" may be believed.
+    pub changed_at: Timestamp,
+    /// Predecessors that a create-first replacement has not removed yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deposed: Vec<Deposed>,
+}
+
+/// An object that has been replaced and has yet to go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deposed {
+    pub id: String,
+    pub needs: BTreeSet<Address>,
+}
+
+/// One change of the state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Entry {
+    /// Before the call that makes it: one may exist from here on.
+    Intend {
+        address: Address,
+        group: Group,
+        generation: u32,
+        props: Value,
+        needs: BTreeSet<Address>,
+        at: Timestamp,
+    },
+    /// Right after that call.
+    Made { address: Address, id: String, at: Timestamp },
+    /// It is as asked for.
+    Settled {
+        address: Address,
+        props: Value,
+        seen: Value,
+        needs: BTreeSet<Address>,
+        group: Group,
+        /// Whether this run changed the object.
+        changed: bool,
+        at: Timestamp,
+    },
+    /// Before a new object takes the address: the present one is kept aside until it can go.
+    Depose { address: Address },
+    /// Before the call that removes the object `id`.
+    Removing { address: Address, id: String },
+    /// The object `id` is gone.
+    Removed { address: Address, id: Option<String> },
+    /// The address is nobody's business any more; the object stays.
+    Forget { address: Address },
+    /// The resource hangs together with others in another way than before.
+    Relate { address: Address, needs: BTreeSet<Address>, group: Group },
+}
+
+impl State {
+    /// A state that remembers nothing.
+    pub fn new(stack: &str, lineage: String) -> Self {
+        State {
+            format: FORMAT,
+            written_by: crate::WRITTEN_BY.to_owned(),
+            stack: stack.to_owned(),
+            lineage,
+            serial: 0,
+            resources: BTreeMap::new(),
+        }
+    }
+
+    /// Applies one entry and counts it.
+    pub fn apply(&mut self, entry: &Entry) {
+        self.serial += 1;
+        match entry {
+            Entry::Intend { address, group, generation, props, needs, at } => {
+                let record = Record {
+                    id: None,
+                    status: Status::Making,
+                    group: group.clone(),
+                    generation: *generation,
+                    props: props.clone(),
+                    seen: Value::Null,
+                    needs: needs.clone(),
+                    changed_at: *at,
+                    deposed: Vec::new(),
+                };
+                let old = self.resources.insert(address.clone(), record);
+                if let (Some(old), Some(new)) = (old, self.resources.get_mut(address)) {
+                    new.deposed = old.deposed;
+                }
+            }
+            Entry::Made { address, id, at } => {
+                if let Some(record) = self.resources.get_mut(address) {
+                    record.id = Some(id.clone());
+                    record.status = Status::Made;
+                    record.changed_at = *at;
+                }
+            }
+            Entry::Settled { address, props, seen, needs, group, changed, at } => {
+                if let Some(record) = self.resources.get_mut(address) {
+                    record.status = Status::Settled;
+                    record.props = props.clone();
+                    record.seen = seen.clone();
+                    record.needs = needs.clone();
+                    record.group = group.clone();
+                    if *changed {
+                        record.changed_at = *at;
+                    }
+                }
+            }
+            Entry::Depose { address } => {
+                if let Some(record) = self.resources.get_mut(address)
+                    && let Some(id) = record.id.take()
+                {
+                    record.deposed.push(Deposed { id, needs: record.needs.clone() });
+                    record.status = Status::Making;
+                }
+            }
+            Entry::Removing { address, id } => {
+                if let Some(record) = self.resources.get_mut(address)
+                    && record.id.as_ref() == Some(id)
+                {
+                    record.status = Status::Removing;
+                }
+            }
+            Entry::Removed { address, id } => self.removed(address, id.as_deref()),
+            Entry::Forget { address } => {
+                self.resources.remove(address);
+            }
+            Entry::Relate { address, needs, group } => {
+                if let Some(record) = self.resources.get_mut(address) {
+                    record.needs = needs.clone();
+                    record.group = group.clone();
+                }
+            }
+        }
+    }
+
+    fn removed(&mut self, address: &Address, id: Option<&str>) {
+        let Some(record) = self.resources.get_mut(address) else { return };
+        if let Some(id) = id
+            && record.id.as_deref() != Some(id)
+        {
+            record.deposed.retain(|d| d.id != id);
+            return;
+        }
+        if record.deposed.is_empty() {
+            self.resources.remove(address);
+        } else {
+            record.id = None;
+            record.status = Status::Removing;
+        }
+    }
+
+    /// Every id at an address: the present one and those deposed.
+    pub fn ids(&self, address: &Address) -> Vec<&str> {
+        let Some(record) = self.resources.get(address) else { return Vec::new() };
+        let deposed = record.deposed.iter().map(|d| d.id.as_str());
+        record.id.as_deref().into_iter().chain(deposed).collect()
+    }
+}
