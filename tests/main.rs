@@ -1,1 +1,8 @@
+//! Tests of the whole program against cloud servers in other processes.
+//!
+//! `cargo xtask test` builds what they start and says where python is.
 
+mod clouds;
+mod proxy;
+mod sandbox;
+mod wire;

@@ -1,1 +1,32 @@
-fn main() {}
+//! The `dbxctl` command: parse, run, exit.
+
+mod args;
+mod commands;
+mod exit;
+mod render;
+mod setup;
+
+use clap::Parser;
+
+use crate::args::Args;
+use crate::exit::Exit;
+
+fn main() -> std::process::ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(commands::run(args));
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(exit::Fail::new(Exit::Error, format!("cannot start: {error}"))),
+    };
+    match result {
+        Ok(exit) => exit.code(),
+        Err(fail) => {
+            render::fail(&fail);
+            fail.exit.code()
+        }
+    }
+}

@@ -18,7 +18,13 @@ pub enum Event {
     /// A call failed in a way that passes; it is made again after `delay`.
     Retrying { step: usize, address: Address, error: cloud::Error, delay: Duration },
     /// A step is done.
-    Finished { step: usize, address: Address, action: Action, id: Option<String>, elapsed: Duration },
+    Finished {
+        step: usize,
+        address: Address,
+        action: Action,
+        id: Option<String>,
+        elapsed: Duration,
+    },
     /// A step failed for good.
     Failed { step: usize, address: Address, action: Action, message: String },
     /// A step was not begun, because another it waits for was not done.

@@ -26,6 +26,17 @@ impl World {
         self.seen.get(&(address.kind().to_owned(), id.to_owned()))
     }
 
+    /// What the state last saw, for planning without a network.
+    pub fn remembered(state: &State) -> Self {
+        let mut world = World::default();
+        for (address, record) in &state.resources {
+            if let Some(id) = record.id.as_ref().filter(|_| !record.seen.is_null()) {
+                world.insert(address.kind(), id, record.seen.clone());
+            }
+        }
+        world
+    }
+
     /// Puts in what a read gave. For tests and for planning without a network.
     pub fn insert(&mut self, kind: &str, id: &str, seen: Value) {
         self.seen.insert((kind.to_owned(), id.to_owned()), seen);
@@ -47,7 +58,12 @@ pub(crate) fn with_generation(kinds: Kinds, address: &Address, props: &Value, n:
 
 /// Reads all objects the graph and the state name, and finds those that may have been made without
 /// their id being saved. Reads cost one call per kind where the API allows it, not one per object.
-pub async fn refresh(graph: &Graph, state: &State, kinds: Kinds, cloud: &dyn Cloud) -> Result<World> {
+pub async fn refresh(
+    graph: &Graph,
+    state: &State,
+    kinds: Kinds,
+    cloud: &dyn Cloud,
+) -> Result<World> {
     let mut world = World::default();
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for address in state.resources.keys().filter(|a| kinds.get(a.kind()).is_some()) {
@@ -132,8 +148,7 @@ async fn find_missing(
             for (wanted, found) in wanted.into_iter().zip(found) {
                 open.remove(&wanted.address);
                 let known = state.ids(&wanted.address);
-                let new: Vec<_> =
-                    found.into_iter().filter(|f| !known.contains(&text(f))).collect();
+                let new: Vec<_> = found.into_iter().filter(|f| !known.contains(&text(f))).collect();
                 if !new.is_empty() {
                     let of_kind = ids.entry(kind.clone()).or_default();
                     of_kind.extend(new.iter().map(|f| text(f).to_owned()));

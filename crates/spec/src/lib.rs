@@ -1,1 +1,32 @@
+//! The language users write: text to [`Spec`], with positions.
+//!
+//! ```text
+//! text ──parse──▶ tree ──merge, ${env:…}──▶ tree ──schema──▶ JSON ──types──▶ Spec ──meaning──▶ Loaded
+//! ```
+//!
+//! Every step reports all it finds; a step begins only when the one before found nothing.
 
+mod diagnostic;
+mod env;
+mod explain;
+mod load;
+mod meaning;
+mod merge;
+mod model;
+mod parse;
+mod places;
+mod read;
+mod schema;
+mod source;
+mod suggest;
+mod tree;
+mod words;
+
+pub use diagnostic::{Diagnostic, Related, Severity, render};
+pub use load::{Loaded, load};
+pub use meaning::{Mistake, check};
+pub use model::*;
+pub use places::Places;
+pub use schema::schema;
+pub use source::{Place, SourceFile};
+pub use suggest::closest;

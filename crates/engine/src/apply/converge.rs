@@ -136,18 +136,15 @@ async fn look_for(
     let patience = reading(run);
     let call = || run.cloud.find(kind.name(), &plan.stack, &wanted);
     let found = persist(run, step, &patience, "looking for it", call).await?;
-    let known: Vec<String> = run
-        .store
-        .peek(|state| state.ids(&step.address).into_iter().map(str::to_owned).collect());
+    let known: Vec<String> =
+        run.store.peek(|state| state.ids(&step.address).into_iter().map(str::to_owned).collect());
     let mut new: Vec<Found<String>> = found.into_iter().flatten().collect();
     new.retain(|f| !known.contains(&f.clone().into_id()));
     match new.as_slice() {
         [] => Ok(None),
         [Found::Ours(id)] => Ok(Some(id.clone())),
         [Found::Foreign(id)] => Err(StepError::Foreign(id.clone())),
-        several => {
-            Err(StepError::Ambiguous(several.iter().map(|f| f.clone().into_id()).collect()))
-        }
+        several => Err(StepError::Ambiguous(several.iter().map(|f| f.clone().into_id()).collect())),
     }
 }
 
@@ -232,7 +229,8 @@ async fn converge(
 }
 
 fn explain(diff: &Diff) -> Vec<String> {
-    let one = |c: &crate::diff::Change| format!("{}: wanted {}, still {}", c.field, c.after, c.before);
+    let one =
+        |c: &crate::diff::Change| format!("{}: wanted {}, still {}", c.field, c.after, c.before);
     diff.changes.iter().map(one).collect()
 }
 

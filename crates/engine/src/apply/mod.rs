@@ -117,7 +117,9 @@ pub enum Stale {
     Stack(String, String),
     #[error("the plan was made from another state of the stack")]
     Lineage,
-    #[error("the plan was made at serial {plan}, the state is at {state}: something was applied in between")]
+    #[error(
+        "the plan was made at serial {plan}, the state is at {state}: something was applied in between"
+    )]
     Serial { plan: u64, state: u64 },
 }
 
@@ -196,7 +198,11 @@ pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, StateError> {
     Ok(outcome)
 }
 
-async fn perform<'p>(step: &'p Step, plan: &Plan, run: &Run<'_>) -> (&'p Step, Result<(), StepError>) {
+async fn perform<'p>(
+    step: &'p Step,
+    plan: &Plan,
+    run: &Run<'_>,
+) -> (&'p Step, Result<(), StepError>) {
     let (number, address, action) = (step.step, step.address.clone(), step.action);
     let started = Instant::now();
     (run.report)(Event::Started { step: number, address: address.clone(), action });

@@ -154,26 +154,52 @@ impl<'a> Pass<'a> {
         match record.and_then(|r| r.id.clone().map(|id| (r, id))) {
             None => self.without_id(kind, address, want, generation),
             Some((record, id)) => match self.world.seen(address, &id) {
-                Some(seen) => self.existing(kind, address, want, Some(record), id, seen, generation),
+                Some(seen) => {
+                    self.existing(kind, address, want, Some(record), id, seen, generation)
+                }
                 None => {
                     let because = match record.status {
                         Status::Settled => "it was deleted outside dbxctl",
                         _ => "it is gone",
                     };
-                    self.draft(kind, Action::Create, address, None, want, generation, Vec::new(), Some(because));
+                    self.draft(
+                        kind,
+                        Action::Create,
+                        address,
+                        None,
+                        want,
+                        generation,
+                        Vec::new(),
+                        Some(because),
+                    );
                 }
             },
         }
     }
 
-    fn without_id(&mut self, kind: &'static dyn AnyKind, address: &Address, want: Value, generation: u32) {
+    fn without_id(
+        &mut self,
+        kind: &'static dyn AnyKind,
+        address: &Address,
+        want: Value,
+        generation: u32,
+    ) {
         match self.world.found.get(address).map(Vec::as_slice) {
             None | Some([]) => {
                 self.draft(kind, Action::Create, address, None, want, generation, Vec::new(), None);
             }
             Some([Found::Ours(id)]) => {
                 let Some(seen) = self.world.seen(address, id) else {
-                    return self.draft(kind, Action::Create, address, None, want, generation, Vec::new(), None);
+                    return self.draft(
+                        kind,
+                        Action::Create,
+                        address,
+                        None,
+                        want,
+                        generation,
+                        Vec::new(),
+                        None,
+                    );
                 };
                 self.existing(kind, address, want, None, id.clone(), seen, generation);
                 if let Some(record) = self.state.resources.get(address) {
@@ -196,7 +222,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site each way; a struct would only rename them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site each way; a struct would only rename them"
+    )]
     fn existing(
         &mut self,
         kind: &'static dyn AnyKind,
@@ -231,17 +260,31 @@ impl<'a> Pass<'a> {
         let replaces = diff.replaces() || (failed.is_some() && !kind.precious());
         let changes = explain(diff, &want, record);
         if replaces {
-            if kind.precious() && !self.graph.deletion_allowed.contains(&self.graph.nodes[address].group) {
+            if kind.precious()
+                && !self.graph.deletion_allowed.contains(&self.graph.nodes[address].group)
+            {
                 let fields: Vec<&str> = changes
                     .iter()
                     .filter(|c| c.effect == Effect::Replace)
                     .map(|c| c.field.as_str())
                     .collect();
-                let message = format!("changing {} would replace `{id}` and lose what it holds", fields.join(", "));
+                let message = format!(
+                    "changing {} would replace `{id}` and lose what it holds",
+                    fields.join(", ")
+                );
                 return self.problem(address, message, Some(CONSENT));
             }
             let because = failed.map(|why| format!("it has failed: {why}"));
-            self.draft(kind, Action::Replace, address, Some(id), want, generation, changes, because.as_deref());
+            self.draft(
+                kind,
+                Action::Replace,
+                address,
+                Some(id),
+                want,
+                generation,
+                changes,
+                because.as_deref(),
+            );
             return;
         }
         let settled = record.is_some_and(|r| r.status == Status::Settled);
@@ -267,7 +310,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn relate(&mut self, address: &Address, record: &Record, group: &Group, needs: BTreeSet<Address>, forget: bool) {
+    fn relate(
+        &mut self,
+        address: &Address,
+        record: &Record,
+        group: &Group,
+        needs: BTreeSet<Address>,
+        forget: bool,
+    ) {
         if forget || record.needs != needs || record.group != *group {
             let (address, group) = (address.clone(), group.clone());
             self.out.related.push(Relation { address, group, needs, forget });
@@ -336,7 +386,10 @@ impl<'a> Pass<'a> {
                 continue;
             }
             if kind.precious() && !self.graph.deletion_allowed.contains(&record.group) {
-                let message = format!("`{}` is no longer in the spec; deleting it would lose what it holds", id.unwrap_or_default());
+                let message = format!(
+                    "`{}` is no longer in the spec; deleting it would lose what it holds",
+                    id.unwrap_or_default()
+                );
                 self.problem(address, message, Some(CONSENT));
                 continue;
             }
@@ -344,7 +397,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn delete(&mut self, address: &Address, record: &Record, id: Option<String>, needs: BTreeSet<Address>, because: &str) {
+    fn delete(
+        &mut self,
+        address: &Address,
+        record: &Record,
+        id: Option<String>,
+        needs: BTreeSet<Address>,
+        because: &str,
+    ) {
         let precious = self.kinds.get(address.kind()).is_some_and(AnyKind::precious);
         self.out.drafts.push(Draft {
             action: Action::Delete,

@@ -5,6 +5,7 @@ mod order;
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -20,7 +21,7 @@ use crate::world::Kinds;
 pub const PLAN_FORMAT: u32 = 1;
 
 /// The difference between what is wanted and what is there, as steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     pub format: u32,
@@ -39,7 +40,7 @@ pub struct Plan {
 }
 
 /// A change of what the state remembers about a resource, without any call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Relation {
     pub address: Address,
@@ -50,7 +51,9 @@ pub struct Relation {
 }
 
 /// What a step is for, as a reader of the plan sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A new object.
@@ -74,7 +77,7 @@ impl Action {
 }
 
 /// One step. It starts when all steps in `after` are done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     pub step: usize,
@@ -105,7 +108,7 @@ pub struct Step {
 }
 
 /// One field that will change, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedChange {
     pub field: String,
@@ -116,7 +119,7 @@ pub struct PlannedChange {
 }
 
 /// Why a field changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// The spec asks for something else than before.
@@ -141,7 +144,12 @@ pub struct Problem {
 /// Compares what is wanted with what is there.
 ///
 /// Pure and deterministic: the same input gives the same bytes. All problems are reported at once.
-pub fn plan(graph: &Graph, state: &State, world: &World, kinds: Kinds) -> Result<Plan, Vec<Problem>> {
+pub fn plan(
+    graph: &Graph,
+    state: &State,
+    world: &World,
+    kinds: Kinds,
+) -> Result<Plan, Vec<Problem>> {
     let decisions = decide::decide(graph, state, world, kinds)?;
     let steps = order::steps(decisions.drafts, graph, state, kinds);
     Ok(Plan {

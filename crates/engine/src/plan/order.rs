@@ -30,7 +30,8 @@ pub(super) fn steps(drafts: Vec<Draft>, graph: &Graph, state: &State, kinds: Kin
         if replacing {
             let old = state.resources.get(&draft.address);
             let needs = old.map_or_else(|| draft.needs.clone(), |r| r.needs.clone());
-            let removal = Draft { action: Action::Delete, needs, changes: Vec::new(), ..draft.clone() };
+            let removal =
+                Draft { action: Action::Delete, needs, changes: Vec::new(), ..draft.clone() };
             steps.push(step(removal, true, create_first, kinds));
         }
         steps.push(step(draft, replacing, create_first, kinds));
@@ -98,9 +99,8 @@ fn replaced_delete_first(
     kinds: Kinds,
 ) -> BTreeSet<Address> {
     let replaced = || drafts.iter().filter(|d| d.action == Action::Replace).map(|d| &d.address);
-    let delete_first_kind = |a: &&Address| {
-        kinds.get(a.kind()).is_some_and(|k| k.replace() == Replace::DeleteFirst)
-    };
+    let delete_first_kind =
+        |a: &&Address| kinds.get(a.kind()).is_some_and(|k| k.replace() == Replace::DeleteFirst);
     let mut result: BTreeSet<Address> = replaced().filter(delete_first_kind).cloned().collect();
     let roots = result.clone();
     for address in replaced() {
@@ -178,7 +178,10 @@ fn users<'a>(
     makes: &'a BTreeMap<&Address, usize>,
     state: &'a State,
 ) -> impl Iterator<Item = usize> + 'a {
-    let using = state.resources.iter().filter(move |(user, r)| *user != address && r.needs.contains(address));
+    let using = state
+        .resources
+        .iter()
+        .filter(move |(user, r)| *user != address && r.needs.contains(address));
     using.filter_map(|(user, _)| makes.get(user).copied())
 }
 
@@ -216,7 +219,11 @@ fn number(steps: Vec<Step>, edges: &Edges) -> Vec<Step> {
             }
         }
     }
-    assert_eq!(order.len(), steps.len(), "bug: the steps of a plan wait for each other in a circle");
+    assert_eq!(
+        order.len(),
+        steps.len(),
+        "bug: the steps of a plan wait for each other in a circle"
+    );
     let mut numbered: Vec<Step> = steps
         .into_iter()
         .enumerate()

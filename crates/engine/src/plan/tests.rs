@@ -145,9 +145,17 @@ fn the_planner_in_a_table() {
         ("nothing to do", vec![a.clone(), b.clone()], vec![a.clone(), b.clone()]),
         ("update", vec![a.clone(), b.clone()], vec![("t.plain/a", props(&[], &[], 2)), b.clone()]),
         ("replace cascades", vec![a.clone(), b.clone()], vec![changed(&a, "fixed"), b.clone()]),
-        ("create first", vec![first.clone(), user.clone()], vec![changed(&first, "fixed"), user.clone()]),
+        (
+            "create first",
+            vec![first.clone(), user.clone()],
+            vec![changed(&first, "fixed"), user.clone()],
+        ),
         ("delete in order", vec![a.clone(), b.clone()], vec![]),
-        ("let go, then delete", vec![first.clone(), user.clone()], vec![("t.plain/user", props(&[], &[], 1))]),
+        (
+            "let go, then delete",
+            vec![first.clone(), user.clone()],
+            vec![("t.plain/user", props(&[], &[], 1))],
+        ),
         ("precious stays", vec![dear.clone()], vec![]),
         ("precious is not replaced", vec![dear.clone()], vec![changed(&dear, "fixed")]),
         ("dangling", vec![], vec![b.clone()]),
@@ -206,7 +214,8 @@ fn what_the_world_looks_like_decides() {
 
 #[test]
 fn a_second_create_first_replacement_gets_the_next_name() {
-    let wanted = graph(&[("t.first/f", props(&["t.plain/a"], &[], 1)), ("t.plain/a", props(&[], &[], 1))]);
+    let wanted =
+        graph(&[("t.first/f", props(&["t.plain/a"], &[], 1)), ("t.plain/a", props(&[], &[], 1))]);
     let (mut state, mut world) = applied(&wanted);
     let f = at("t.first/f");
     let record = state.resources.get_mut(&f).unwrap();
@@ -242,7 +251,8 @@ fn worlds() -> impl Strategy<Value = (Graph, Graph)> {
                     let present = all[j].5;
                     let there = !((new && present == 1) || (!new && present == 2));
                     if there && needs & (1 << j) != 0 {
-                        let refs = if soft & (1 << j) != 0 { &mut soft_refs } else { &mut hard_refs };
+                        let refs =
+                            if soft & (1 << j) != 0 { &mut soft_refs } else { &mut hard_refs };
                         refs.push(name.as_str());
                     }
                 }

@@ -12,9 +12,9 @@ use std::sync::Mutex;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::lock::{Lock, LockError};
 use super::model::{Entry, FORMAT, State};
-use super::Store;
 
 /// Why the state cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +154,8 @@ impl StateFile {
 
     fn append_now(&self, entry: Entry) -> Result<(), StateError> {
         let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let line = Line { serial: inner.state.serial + 1, lineage: inner.state.lineage.clone(), entry };
+        let line =
+            Line { serial: inner.state.serial + 1, lineage: inner.state.lineage.clone(), entry };
         let mut text = serde_json::to_string(&line).expect("entries are plain data");
         text.push('\n');
         let io = |source| StateError::Io { doing: "write", path: log_path(&self.path), source };
@@ -279,7 +280,8 @@ mod tests {
     fn bad_files_are_refused_and_left_alone() {
         let newer = json!({"format": 99, "written_by": "dbxctl 9.0.0"}).to_string();
         let other = serde_json::to_string(&State::new("t", "l".into())).unwrap();
-        for (name, text) in [("truncated", "{\"format\": 1, "), ("newer", &newer), ("other", &other)]
+        for (name, text) in
+            [("truncated", "{\"format\": 1, "), ("newer", &newer), ("other", &other)]
         {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("s.json");

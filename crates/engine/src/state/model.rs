@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::value::Address;
 pub const FORMAT: u32 = 1;
 
 /// Everything known about one stack between runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct State {
     pub format: u32,
@@ -28,7 +29,7 @@ pub struct State {
 }
 
 /// How far a resource has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// About to be made: one may exist although its id is not known.
@@ -42,7 +43,7 @@ pub enum Status {
 }
 
 /// One resource.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +59,7 @@ pub struct Record {
     /// What it needed when last applied, so that it can be removed in order.
     pub needs: BTreeSet<Address>,
     /// When it was last made or changed: how long "not known everywhere yet" may be believed.
+    #[schemars(with = "String")]
     pub changed_at: Timestamp,
     /// Predecessors that a create-first replacement has not removed yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,7 +67,7 @@ pub struct Record {
 }
 
 /// An object that has been replaced and has yet to go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deposed {
     pub id: String,

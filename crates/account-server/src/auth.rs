@@ -1,0 +1,143 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::Server;
+use crate::answer::{Refusal, respond};
+
+/// The tokens handed out and when they end.
+#[derive(Default)]
+pub(crate) struct Tokens(HashMap<String, Instant>);
+
+impl Tokens {
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn issue(&mut self, seconds: u64) -> String {
+        let token = format!("test-{}", Uuid::new_v4().simple());
+        self.0.insert(token.clone(), Instant::now() + Duration::from_secs(seconds));
+        token
+    }
+
+    /// Refuses a request without a token that is still good.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|it| it.to_str().ok())
+            .and_then(|it| it.strip_prefix("Bearer "));
+        match given.and_then(|token| self.0.get(token)) {
+            Some(end) if Instant::now() < *end => Ok(()),
+            _ => Err(Refusal::coded(
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHENTICATED",
+                "Credential was not sent or was of an unsupported type for this API.",
+            )),
+        }
+    }
+}
+
+/// `GET /.well-known/databricks-config`, from which clients learn what kind of host this is.
+pub(crate) async fn host_config(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
+    let base = base_url(&headers);
+    if server.workspace_label(&headers).is_some() {
+        return respond(
+            StatusCode::OK,
+            &json!({
+                "oidc_endpoint": format!("{base}/oidc"),
+                "host_type": "WORKSPACE_HOST",
+                "account_id": server.config.account,
+                "cloud": "AWS",
+            }),
+        );
+    }
+    respond(
+        StatusCode::OK,
+        &json!({
+            // The placeholder is literal; the client fills it in.
+            "oidc_endpoint": format!("{base}/oidc/accounts/{{account_id}}"),
+            "host_type": "ACCOUNT_HOST",
+            "cloud": "AWS",
+        }),
+    )
+}
+
+/// `GET /oidc/accounts/{A}/.well-known/oauth-authorization-server`
+pub(crate) async fn oauth_config(Path(account): Path<String>, headers: HeaderMap) -> Response {
+    let at = format!("{}/oidc/accounts/{account}/v1", base_url(&headers));
+    respond(
+        StatusCode::OK,
+        &json!({
+            "authorization_endpoint": format!("{at}/authorize"),
+            "token_endpoint": format!("{at}/token"),
+        }),
+    )
+}
+
+/// `POST /oidc/accounts/{A}/v1/token`: client credentials with HTTP Basic, or a token exchange
+/// without. Any non-empty subject token is taken.
+pub(crate) async fn token(
+    State(server): State<Arc<Server>>,
+    Path(account): Path<String>,
+    headers: HeaderMap,
+    axum::Form(form): axum::Form<HashMap<String, String>>,
+) -> Response {
+    let refuse = |status, error: &str, text: &str| {
+        respond(status, &json!({"error": error, "error_description": text}))
+    };
+    if account != server.config.account {
+        return refuse(StatusCode::NOT_FOUND, "invalid_request", "unknown account");
+    }
+    let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+    let is_allowed = match field("grant_type") {
+        "client_credentials" => basic(&headers).is_some_and(|(user, password)| {
+            user == server.config.client_id && password == server.config.client_secret
+        }),
+        "urn:ietf:params:oauth:grant-type:token-exchange" => {
+            field("subject_token_type") == "urn:ietf:params:oauth:token-type:jwt"
+                && !field("subject_token").is_empty()
+                && [&server.config.client_id, ""].contains(&field("client_id"))
+        }
+        _ => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "unsupported_grant_type",
+                "grant type is not supported",
+            );
+        }
+    };
+    if !is_allowed {
+        return refuse(StatusCode::UNAUTHORIZED, "invalid_client", "Client authentication failed");
+    }
+    let mut state = server.state();
+    let seconds = state.settings.token_seconds;
+    let token = state.tokens.issue(seconds);
+    respond(
+        StatusCode::OK,
+        &json!({"access_token": token, "token_type": "Bearer", "expires_in": seconds, "scope": "all-apis"}),
+    )
+}
+
+/// The client's own idea of where this server is, so that host names and proxies keep working.
+pub(crate) fn base_url(headers: &HeaderMap) -> String {
+    format!("http://{}", host(headers))
+}
+
+pub(crate) fn host(headers: &HeaderMap) -> &str {
+    headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or("127.0.0.1")
+}
+
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let text = String::from_utf8(BASE64_STANDARD.decode(given).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}

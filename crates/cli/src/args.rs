@@ -1,0 +1,189 @@
+//! The command line. The doc comments are the help text.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Databricks workspaces on AWS from one spec: plan, apply, destroy.
+#[derive(Debug, Parser)]
+#[command(name = "dbxctl", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, or nothing to do
+  1    error
+  2    there are changes (plan --detailed-exitcode)
+  3    the spec or a check refused it, nothing was touched
+  4    the state is locked by another run
+  5    the saved plan is stale
+  6    apply stopped half-way, safe to run again
+  130  interrupted (143: terminated), the state is saved";
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// Which cloud to work on
+    #[arg(long, global = true, value_enum, default_value_t = CloudChoice::Live, env = "DBXCTL_CLOUD")]
+    pub(crate) cloud: CloudChoice,
+    /// Where the state is kept [default: `.dbxctl` beside the first spec]
+    #[arg(long, global = true, value_name = "FOLDER", env = "DBXCTL_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CloudChoice {
+    /// AWS and the Databricks account, with the credentials of the environment
+    Live,
+    /// An embedded simulation: no credentials, no network
+    Sandbox,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a commented spec to start from
+    Init {
+        /// What it describes
+        #[arg(value_enum, default_value_t = Template::SharedVpc)]
+        template: Template,
+        /// The file to write; an existing one is never overwritten
+        #[arg(long, short, default_value = "dbxctl.yaml")]
+        out: PathBuf,
+    },
+    /// Check the spec by itself: syntax, schema, meaning. No network
+    Validate {
+        #[command(flatten)]
+        specs: Specs,
+        /// Print the spec with all defaults filled in
+        #[arg(long)]
+        effective: bool,
+    },
+    /// Show what would be created, changed and deleted
+    Plan {
+        #[command(flatten)]
+        specs: Specs,
+        /// Save the plan, for `dbxctl apply FILE`
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+        /// Exit with 2 when there are changes
+        #[arg(long)]
+        detailed_exitcode: bool,
+        /// Compare with what was last seen instead of reading the clouds
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Make the clouds agree with the spec, or carry out a saved plan
+    Apply {
+        #[command(flatten)]
+        specs: Specs,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Delete everything this stack has made
+    Destroy {
+        #[command(flatten)]
+        specs: Specs,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Print a saved plan, or the outputs of a stack
+    Show {
+        /// A plan saved with `plan --out`
+        plan: Option<PathBuf>,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
+    /// Look at the state, or free its lock
+    State {
+        #[command(subcommand)]
+        command: StateCommand,
+    },
+    /// Print a JSON Schema
+    Schema {
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
+    /// Show which AWS and Databricks identity would be used, and from where
+    Whoami {
+        #[command(flatten)]
+        specs: Specs,
+    },
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// List all resources
+    List {
+        #[command(flatten)]
+        specs: Specs,
+    },
+    /// Print one resource as JSON
+    Show {
+        /// Such as `aws.vpc/main`
+        address: String,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
+    /// Say who holds the lock, if anybody does. A dead run's lock is gone by itself
+    Unlock {
+        #[command(flatten)]
+        specs: Specs,
+    },
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Specs {
+    /// Spec files; several are merged in order [default: dbxctl.yaml, .yml or .json here]
+    #[arg(value_name = "SPEC")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct SpecOption {
+    /// Spec file; may be repeated, several are merged in order
+    #[arg(long = "spec", value_name = "SPEC")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    Spec,
+    Plan,
+    State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Template {
+    /// One workspace in a network that Databricks manages
+    Simple,
+    /// Two workspaces in one VPC
+    SharedVpc,
+    /// One workspace that only private endpoints reach
+    Privatelink,
+}

@@ -1,0 +1,42 @@
+//! One file a command, thin: arguments in, library calls, rendering out.
+
+mod apply;
+mod init;
+mod plan;
+mod schema;
+mod show;
+mod signals;
+mod state;
+mod validate;
+mod whoami;
+
+use clap::CommandFactory;
+
+use crate::args::{Args, Command};
+use crate::exit::{Exit, Result};
+use crate::render;
+
+pub(crate) async fn run(args: Args) -> Result {
+    let Args { command, global } = args;
+    render::configure(&global);
+    match command {
+        Command::Init { template, out } => init::run(template, &out),
+        Command::Validate { specs, effective } => validate::run(&specs.files, effective, &global),
+        Command::Plan { specs, out, format, detailed_exitcode, offline } => {
+            let options = plan::Options { out, format, detailed_exitcode, offline };
+            plan::run(&specs.files, &options, &global).await
+        }
+        Command::Apply { specs, yes } => apply::run(&specs.files, yes, &global).await,
+        Command::Destroy { specs, yes } => apply::destroy(&specs.files, yes, &global).await,
+        Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global),
+        Command::State { command } => state::run(command, &global),
+        Command::Schema { of } => schema::run(of),
+        Command::Whoami { specs } => whoami::run(&specs.files, &global).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "dbxctl", &mut script);
+            render::result(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+    }
+}

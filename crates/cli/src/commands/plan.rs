@@ -1,0 +1,96 @@
+//! `dbxctl plan`: what would be done, and the file a plan is saved in.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use engine::{Graph, Plan, State, World};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Format, Global};
+use crate::exit::{Exit, Fail, Result};
+use crate::render;
+use crate::setup::{Loaded, Session, Target, connect, kinds, load};
+
+pub(crate) struct Options {
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) format: Format,
+    pub(crate) detailed_exitcode: bool,
+    pub(crate) offline: bool,
+}
+
+/// A saved plan, with what it is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlanFile {
+    pub(crate) target: Target,
+    pub(crate) plan: Plan,
+}
+
+pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
+    let Loaded { graph, target, .. } = load(files, global)?;
+    let state = engine::load(&target.state_path(), &target.stack)?;
+    let world = if options.offline {
+        World::remembered(&state)
+    } else {
+        let session = connect(&target, Some(&graph)).await?;
+        read_world(&session, &graph, &state).await?
+    };
+    let plan = decide(&graph, &state, &world)?;
+    let changes = !plan.is_empty();
+    let file = PlanFile { target, plan };
+    match options.format {
+        Format::Human => render::result(&render::plan(&file.plan)),
+        Format::Json => render::result(&json(&file)),
+    }
+    if let Some(path) = &options.out {
+        save(path, &file)?;
+        render::note(&format!("saved: dbxctl apply {}", path.display()));
+    }
+    Ok(if changes && options.detailed_exitcode { Exit::Changes } else { Exit::Done })
+}
+
+pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
+    Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref()).await?)
+}
+
+/// The plan, or all reasons why there is none.
+pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan> {
+    engine::plan(graph, state, world, kinds())
+        .map_err(|problems| Fail::rendered(Exit::Refused, render::problems(&problems)))
+}
+
+fn json(file: &PlanFile) -> String {
+    let mut text = serde_json::to_string_pretty(file).expect("a plan is plain data");
+    text.push('\n');
+    text
+}
+
+fn save(path: &Path, file: &PlanFile) -> Result<()> {
+    let cannot = |error: std::io::Error| {
+        Fail::new(Exit::Error, format!("cannot write `{}`: {error}", path.display()))
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
+    temporary.write_all(json(file).as_bytes()).map_err(cannot)?;
+    temporary.persist(path).map_err(|error| cannot(error.error))?;
+    Ok(())
+}
+
+/// Reads a saved plan.
+pub(crate) fn open(path: &Path) -> Result<PlanFile> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Fail::new(Exit::Error, format!("cannot read `{}`: {error}", path.display()))
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        Fail::new(Exit::Error, format!("`{}` is not a saved plan: {error}", path.display()))
+            .hint("make one with `dbxctl plan --out FILE`")
+    })
+}
+
+/// Whether the file is a saved plan rather than a spec in JSON.
+pub(crate) fn is_saved(path: &Path) -> bool {
+    let json = path.extension().is_some_and(|e| e == "json");
+    let text = if json { std::fs::read_to_string(path).ok() } else { None };
+    let value = text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+    value.is_some_and(|v| v.get("plan").is_some() && v.get("target").is_some())
+}

@@ -1,0 +1,21 @@
+//! `dbxctl show`: a saved plan, or what a stack has.
+
+use std::path::{Path, PathBuf};
+
+use super::plan::open;
+use crate::args::Global;
+use crate::exit::{Exit, Result};
+use crate::{render, setup};
+
+pub(crate) fn run(plan: Option<&Path>, files: &[PathBuf], global: &Global) -> Result {
+    let text = match plan {
+        Some(path) => render::plan(&open(path)?.plan),
+        None => {
+            let loaded = setup::load(files, global)?;
+            let state = engine::load(&loaded.target.state_path(), &loaded.target.stack)?;
+            render::outputs(&state, loaded.target.sandbox)
+        }
+    };
+    render::result(&text);
+    Ok(Exit::Done)
+}

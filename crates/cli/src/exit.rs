@@ -1,0 +1,84 @@
+//! How a command ends: one code for each way, the same for every command.
+
+use std::fmt::Display;
+
+/// The exit codes, as `dbxctl --help` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    Error = 1,
+    /// There are changes; only with `--detailed-exitcode`.
+    Changes = 2,
+    /// The spec or a check refused it; nothing was touched.
+    Refused = 3,
+    /// Another run holds the state.
+    Locked = 4,
+    /// The saved plan does not fit the state any more.
+    Stale = 5,
+    /// Apply stopped half-way; it is safe to run again.
+    Partial = 6,
+    /// SIGINT; the state is saved.
+    Interrupted = 130,
+    /// SIGTERM; the state is saved.
+    Terminated = 143,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> std::process::ExitCode {
+        std::process::ExitCode::from(self as u8)
+    }
+}
+
+/// A command that did not do what it was asked for: what happened and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Fail {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    pub(crate) hints: Vec<String>,
+    /// The message is laid out already: print it as it is.
+    pub(crate) rendered: bool,
+}
+
+impl Fail {
+    pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
+        Fail { exit, message: message.to_string(), hints: Vec::new(), rendered: false }
+    }
+
+    pub(crate) fn rendered(exit: Exit, message: String) -> Self {
+        Fail { exit, message, hints: Vec::new(), rendered: true }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl From<cloud::Error> for Fail {
+    fn from(error: cloud::Error) -> Self {
+        let fail = Fail::new(Exit::Error, &error);
+        match error.class {
+            cloud::Class::Denied => {
+                fail.hint("check who you are with `dbxctl whoami`, and what that identity may do")
+            }
+            _ => fail,
+        }
+    }
+}
+
+impl From<engine::StateError> for Fail {
+    fn from(error: engine::StateError) -> Self {
+        use engine::{LockError, StateError};
+        match error {
+            StateError::Locked(LockError::Held(_)) => Fail::new(Exit::Locked, &error)
+                .hint("wait until that run has ended; if it is dead its lock is gone already"),
+            StateError::Corrupt { .. } => Fail::new(Exit::Error, &error)
+                .hint("restore the file from a backup, or move it away: what carries this stack's mark is found again"),
+            _ => Fail::new(Exit::Error, &error),
+        }
+    }
+}
+
+/// A command's result.
+pub(crate) type Result<T = Exit> = std::result::Result<T, Fail>;

@@ -1,0 +1,182 @@
+//! The only place that prints. stdout is the result, stderr is progress and errors.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where printing happens")]
+
+mod outputs;
+mod plan;
+mod progress;
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use engine::{Outcome, Problem, State, StepError};
+
+use crate::args::{Color, Global};
+use crate::exit::{Exit, Fail, Result};
+
+pub(crate) use outputs::outputs;
+pub(crate) use plan::plan;
+pub(crate) use progress::Progress;
+
+/// How text may look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    pub(crate) color: bool,
+    /// Columns.
+    pub(crate) width: usize,
+}
+
+static STYLE: OnceLock<Style> = OnceLock::new();
+
+/// Settles colour and width for the whole run.
+pub(crate) fn configure(global: &Global) {
+    let color = match global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let allowed = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            allowed && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+        }
+    };
+    let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100);
+    let _ = STYLE.set(Style { color, width });
+}
+
+pub(crate) fn style() -> Style {
+    STYLE.get().copied().unwrap_or(Style { color: false, width: 100 })
+}
+
+/// Colours that add to the meaning of a text, never carry it alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ink {
+    Red,
+    Green,
+    Yellow,
+    Bold,
+    Dim,
+}
+
+pub(super) fn paint(ink: Ink, text: &str) -> String {
+    if !style().color {
+        return text.to_owned();
+    }
+    let code = match ink {
+        Ink::Red => "31",
+        Ink::Green => "32",
+        Ink::Yellow => "33",
+        Ink::Bold => "1",
+        Ink::Dim => "2",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// What was asked for. A reader that has gone away is not an error.
+pub(crate) fn result(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Something beside the result.
+pub(crate) fn note(text: &str) {
+    eprintln!("{}", text.trim_end());
+}
+
+/// A command that failed.
+pub(crate) fn fail(fail: &Fail) {
+    if fail.rendered {
+        note(&fail.message);
+    } else {
+        note(&format!("{} {}", paint(Ink::Red, "error:"), fail.message));
+    }
+    for hint in &fail.hints {
+        note(&format!("{} {hint}", paint(Ink::Bold, "hint:")));
+    }
+}
+
+/// All reasons why there is no plan.
+pub(crate) fn problems(problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        text += &format!("{} {problem}\n", paint(Ink::Red, "refused:"));
+        if let Some(help) = &problem.help {
+            text += &format!("{} {help}\n", paint(Ink::Bold, "   hint:"));
+        }
+    }
+    text += "Nothing was touched.\n";
+    text
+}
+
+/// What is left after an apply that did not get through: every failure, with what to do.
+pub(crate) fn unfinished(outcome: &Outcome) -> String {
+    let mut text = String::from("\n");
+    for failure in &outcome.failures {
+        text += &format!("{} {}: {}\n", paint(Ink::Red, "error:"), failure.address, failure.error);
+        text += &format!("{} {}\n", paint(Ink::Bold, "   hint:"), advice(&failure.error));
+    }
+    text += &format!(
+        "{} done, {} failed, {} not begun. What was done is saved; run the same command again.\n",
+        outcome.done,
+        outcome.failures.len(),
+        outcome.skipped.len(),
+    );
+    text
+}
+
+fn advice(error: &StepError) -> &'static str {
+    use cloud::Class;
+    match error {
+        StepError::Cloud { source, .. } => match source.class {
+            Class::Denied => "give the identity of `dbxctl whoami` the permission for this call",
+            Class::Invalid => "the service refuses the request: correct the spec",
+            Class::InUse => "something outside this stack still uses it: find and detach it",
+            Class::AlreadyExists => {
+                "something of that name exists: rename one of them, or use it by its id"
+            }
+            Class::Propagating => {
+                "if it stays: the role's trust or policy is wrong, or an organisation policy forbids it"
+            }
+            Class::Throttled | Class::Transient => "the service is slow or down: try again later",
+            Class::NotFound | Class::Other => "see the service's message above",
+        },
+        StepError::Deadline { .. } => {
+            "see what the service's console says; the next apply goes on waiting"
+        }
+        StepError::Broken(_) => "see the service's message above",
+        StepError::DidNotConverge(_) => {
+            "the service accepted the change without doing it; please report this"
+        }
+        StepError::PlanOutdated(_) => {
+            "somebody changed it after the plan was made: run the command again"
+        }
+        StepError::Ambiguous(_) => "delete the one that is not in use",
+        StepError::Foreign(_) => "give it another name in the spec, or use it by its id",
+        StepError::Bug(_) => "please report this",
+        StepError::State(_) => "make the state writable again before anything else",
+        StepError::Interrupted(_) => "run the same command again",
+    }
+}
+
+/// Asks until a line is typed; only `word` agrees.
+pub(crate) fn confirm(question: &str, word: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Fail::new(Exit::Error, "nobody is there to confirm; nothing was touched")
+            .hint("pass `--yes`, or save a plan with `plan --out` and apply that"));
+    }
+    eprint!("{question}");
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    Ok(read.is_ok() && line.trim() == word)
+}
+
+/// One line a resource.
+pub(crate) fn state_list(state: &State) -> String {
+    let width = state.resources.keys().map(|a| a.as_str().len()).max().unwrap_or(0);
+    let line = |(address, record): (&engine::Address, &engine::Record)| {
+        let id = record.id.as_deref().unwrap_or("-");
+        let status = match record.status {
+            engine::Status::Settled => String::new(),
+            other => format!("  ({})", format!("{other:?}").to_lowercase()),
+        };
+        format!("{:width$}  {id}{status}\n", address.as_str())
+    };
+    state.resources.iter().map(line).collect()
+}

@@ -1,0 +1,397 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cloud::{Class, Error, Result};
+use ini::{Ini, ParseOption};
+use secrecy::SecretString;
+use url::{Host, Url};
+
+/// What a caller knows better than the environment: the spec, or options of the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    pub host: Option<String>,
+    pub account_id: Option<String>,
+    /// The section of the config file.
+    pub profile: Option<String>,
+}
+
+/// Everything needed to sign in to one account.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Scheme, host and port only.
+    pub(crate) host: Url,
+    pub(crate) account_id: String,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: SecretString,
+    pub(crate) timeout: Duration,
+    pub(crate) pipeline: Option<&'static str>,
+    origins: BTreeMap<&'static str, String>,
+}
+
+/// Attribute, environment variable, key in the config file.
+const ATTRIBUTES: [(&str, Option<&str>); 9] = [
+    ("host", Some("DATABRICKS_HOST")),
+    ("account_id", Some("DATABRICKS_ACCOUNT_ID")),
+    ("client_id", Some("DATABRICKS_CLIENT_ID")),
+    ("client_secret", Some("DATABRICKS_CLIENT_SECRET")),
+    ("token", Some("DATABRICKS_TOKEN")),
+    ("username", Some("DATABRICKS_USERNAME")),
+    ("password", Some("DATABRICKS_PASSWORD")),
+    ("auth_type", Some("DATABRICKS_AUTH_TYPE")),
+    ("http_timeout_seconds", None),
+];
+
+/// Attributes that say who signs in; once one is set, the config file is for somebody else.
+const CREDENTIALS: [&str; 5] = ["client_id", "client_secret", "token", "username", "password"];
+
+impl Config {
+    /// Databricks unified authentication: what is given, then the environment, then one profile of
+    /// the config file; a later layer never overwrites an earlier one.
+    ///
+    /// The file is left alone when the host or a credential is already set and no profile is asked
+    /// for. The section `DEFAULT` is not merged into others.
+    ///
+    /// # Errors
+    /// Of class `Invalid`, saying what is missing or contradictory and where it could be set.
+    pub fn resolve(
+        given: &Given,
+        env: &dyn Fn(&str) -> Option<String>,
+        file: Option<&str>,
+    ) -> Result<Self> {
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
+        let mut values = Values::default();
+        for (name, value) in [("host", &given.host), ("account_id", &given.account_id)] {
+            if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
+                values.set(name, value, "given");
+            }
+        }
+        for (name, variable) in ATTRIBUTES {
+            let Some(variable) = variable else { continue };
+            if let Some(value) = env(variable) {
+                values.set(name, &value, variable);
+            }
+        }
+
+        let profile = given.profile.clone().filter(|profile| !profile.is_empty());
+        let profile = profile.or_else(|| env("DATABRICKS_CONFIG_PROFILE"));
+        // A secret from the file must not go to a host that was named elsewhere.
+        let complete = values.has("host") || CREDENTIALS.iter().any(|c| values.has(c));
+        if profile.is_some() || !complete {
+            values.add_file(profile.as_deref(), file)?;
+        }
+        let pipeline = [("GITHUB_ACTIONS", "github"), ("GITLAB_CI", "gitlab")];
+        let pipeline = pipeline.into_iter().find(|(v, _)| env(v).is_some()).map(|(_, name)| name);
+        values.finish(pipeline)
+    }
+
+    /// Where the config file is: `DATABRICKS_CONFIG_FILE`, else `.databrickscfg` in the home folder.
+    pub fn file_path(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+        let set = |name: &str| env(name).filter(|value| !value.is_empty());
+        let home = || set("HOME").or_else(|| set("USERPROFILE")).map(PathBuf::from);
+        match set("DATABRICKS_CONFIG_FILE") {
+            Some(path) => match path.strip_prefix("~/") {
+                Some(rest) => Some(home()?.join(rest)),
+                None => Some(PathBuf::from(path)),
+            },
+            None => Some(home()?.join(".databrickscfg")),
+        }
+    }
+
+    /// The account host: scheme, name and port.
+    pub fn host(&self) -> &str {
+        self.host.as_str().trim_end_matches('/')
+    }
+
+    /// The UUID of the account.
+    pub fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    /// The application id of the service principal that signs in.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Where each attribute came from: `given`, a variable's name, or `profile x`. Holds no values.
+    pub fn origins(&self) -> &BTreeMap<&'static str, String> {
+        &self.origins
+    }
+}
+
+#[derive(Default)]
+struct Values(BTreeMap<&'static str, (String, String)>);
+
+impl Values {
+    fn set(&mut self, name: &'static str, value: &str, origin: &str) {
+        let value = value.trim();
+        if !value.is_empty() {
+            self.0.entry(name).or_insert_with(|| (value.to_owned(), origin.to_owned()));
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|(value, _)| value.as_str())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn add_file(&mut self, asked: Option<&str>, file: Option<&str>) -> Result<()> {
+        let Some(text) = file else {
+            return match asked {
+                Some(profile) => Err(invalid(format!(
+                    "the profile `{profile}` is asked for, but there is no config file"
+                ))),
+                None => Ok(()),
+            };
+        };
+        // Secrets may hold backslashes and quotes; the file gives them no meaning.
+        let options =
+            ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
+        // The parser's message names a place, not the text found there.
+        let ini = Ini::load_from_str_opt(text, options)
+            .map_err(|e| invalid(format!("the config file: line {}: {}", e.line, e.msg)))?;
+        let chosen = asked.or_else(|| ini.get_from(Some("__settings__"), "default_profile"));
+        let section = chosen.unwrap_or("DEFAULT");
+        let Some(properties) = ini.section(Some(section)).filter(|_| section != "__settings__")
+        else {
+            return match chosen {
+                Some(profile) => {
+                    Err(invalid(format!("the config file has no profile `{profile}`")))
+                }
+                None => Ok(()),
+            };
+        };
+        for (name, _) in ATTRIBUTES {
+            if let Some(value) = properties.get(name) {
+                self.set(name, value, &format!("profile {section}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, pipeline: Option<&'static str>) -> Result<Config> {
+        let families = [
+            ("oauth-m2m", self.has("client_id") || self.has("client_secret")),
+            ("pat", self.has("token")),
+            ("basic", self.has("username") || self.has("password")),
+        ];
+        let set: Vec<&str> =
+            families.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
+        match (self.get("auth_type"), set.as_slice()) {
+            (Some("oauth-m2m"), _) | (None, [] | ["oauth-m2m"]) => {}
+            (None, [other]) => {
+                return Err(invalid(format!(
+                    "the account API does not take `{other}`: a service principal is needed \
+                     (DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET)"
+                )));
+            }
+            (None, several) => {
+                return Err(invalid(format!(
+                    "more than one authorization method configured: {}; choose one with \
+                     DATABRICKS_AUTH_TYPE",
+                    several.join(", ")
+                )));
+            }
+            (Some(other), _) => {
+                return Err(invalid(format!(
+                    "the authorization method `{other}` is not supported; `oauth-m2m` is"
+                )));
+            }
+        }
+        let need = |name: &str, variable: &str| {
+            let value = self.get(name).map(str::to_owned);
+            value.ok_or_else(|| {
+                invalid(format!("`{name}` is not set: neither {variable} nor a profile has it"))
+            })
+        };
+        let timeout = match self.get("http_timeout_seconds") {
+            None => 60,
+            Some(text) => match text.parse() {
+                Ok(seconds) if (1..=3600).contains(&seconds) => seconds,
+                _ => return Err(invalid(format!("http_timeout_seconds is `{text}`"))),
+            },
+        };
+        let account_id = need("account_id", "DATABRICKS_ACCOUNT_ID")?;
+        if !account_id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return Err(invalid(format!("`{account_id}` is not an account id")));
+        }
+        Ok(Config {
+            host: account_host(&need("host", "DATABRICKS_HOST")?)?,
+            account_id,
+            client_id: need("client_id", "DATABRICKS_CLIENT_ID")?,
+            client_secret: need("client_secret", "DATABRICKS_CLIENT_SECRET")?.into(),
+            timeout: Duration::from_secs(timeout),
+            pipeline,
+            origins: self.0.into_iter().map(|(name, (_, origin))| (name, origin)).collect(),
+        })
+    }
+}
+
+fn account_host(text: &str) -> Result<Url> {
+    let with_scheme =
+        if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let mut url = Url::parse(&with_scheme)
+        .map_err(|e| invalid(format!("the host `{}` is not a URL: {e}", without_user(text))))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("the host must not hold a user or a password".to_owned()));
+    }
+    url.set_path("");
+    url.set_query(None);
+    url.set_fragment(None);
+    let (loopback, name) = match url.host() {
+        Some(Host::Ipv4(ip)) => (ip.is_loopback(), ""),
+        Some(Host::Ipv6(ip)) => (ip.is_loopback(), ""),
+        Some(Host::Domain(name)) => (name == "localhost", name),
+        None => return Err(invalid(format!("the host `{text}` has no name"))),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        "http" => {
+            return Err(invalid(format!("`{url}` is not encrypted: only https is accepted")));
+        }
+        _ => return Err(invalid(format!("`{url}` is not an https address"))),
+    }
+    let account = name.starts_with("accounts.") || name.starts_with("accounts-dod.");
+    let elsewhere = name.contains(".azuredatabricks.") || name.contains(".gcp.databricks.com");
+    let workspace =
+        name.ends_with(".cloud.databricks.com") || name.ends_with(".cloud.databricks.us");
+    if elsewhere || (workspace && !account) {
+        return Err(invalid(format!(
+            "`{name}` is not the host of a Databricks account on AWS, which is \
+             accounts.cloud.databricks.com (GovCloud: accounts.cloud.databricks.us)"
+        )));
+    }
+    Ok(url)
+}
+
+/// Text for a message: what may be a password is left out.
+fn without_user(text: &str) -> &str {
+    text.rsplit_once('@').map_or(text, |(_, host)| host)
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(Class::Invalid, "databricks:config", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const FILE: &str = "
+[DEFAULT]
+host = https://accounts.cloud.databricks.com/
+account_id = from-default
+client_id = default-client
+client_secret = de\\fa\"ult
+
+[other]
+account_id = from-other
+client_id = other-client
+client_secret = other
+
+[__settings__]
+";
+
+    fn resolve(given: &Given, env: &[(&str, &str)], file: Option<&str>) -> Result<Config> {
+        let lookup = |name: &str| {
+            env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Config::resolve(given, &lookup, file)
+    }
+
+    /// Host, account, client, secret; or the words of the error.
+    fn outcome(config: Result<Config>) -> String {
+        match config {
+            Ok(c) => format!(
+                "{} {} {} {}",
+                c.host(),
+                c.account_id,
+                c.client_id,
+                c.client_secret.expose_secret()
+            ),
+            Err(e) => e.message,
+        }
+    }
+
+    /// Name, given, environment, file, outcome.
+    type Case<'a> = (&'a str, Given, &'a [(&'a str, &'a str)], &'a str, String);
+
+    #[test]
+    fn precedence() {
+        let none = Given::default();
+        let given = |account: &str| Given { account_id: Some(account.to_owned()), ..none.clone() };
+        let profile = |name: &str| Given { profile: Some(name.to_owned()), ..none.clone() };
+        let host = ("DATABRICKS_HOST", "accounts.cloud.databricks.us");
+        let account = ("DATABRICKS_ACCOUNT_ID", "from-env");
+        let client = ("DATABRICKS_CLIENT_ID", "env-client");
+        let secret = ("DATABRICKS_CLIENT_SECRET", "env");
+        let settings = format!("{FILE}default_profile = other\n");
+        let us = "https://accounts.cloud.databricks.us";
+        let com = "https://accounts.cloud.databricks.com";
+        let cases: &[Case<'_>] = &[
+            ("file alone", none.clone(), &[], FILE, format!("{com} from-default default-client de\\fa\"ult")),
+            ("environment over file", none.clone(), &[account], FILE, format!("{com} from-env default-client de\\fa\"ult")),
+            ("given over environment", given("from-spec"), &[account], FILE, format!("{com} from-spec default-client de\\fa\"ult")),
+            ("environment is complete: no file", none.clone(), &[host, account, client, secret], FILE, format!("{us} from-env env-client env")),
+            ("a credential is set: the file is not read", none.clone(), &[client, secret], FILE, "`account_id` is not set: neither DATABRICKS_ACCOUNT_ID nor a profile has it".to_owned()),
+            ("DEFAULT is not merged", profile("other"), &[host], FILE, format!("{us} from-other other-client other")),
+            ("profile by variable", none.clone(), &[("DATABRICKS_CONFIG_PROFILE", "other"), host], FILE, format!("{us} from-other other-client other")),
+            ("profile by setting", none.clone(), &[], &settings, "`host` is not set: neither DATABRICKS_HOST nor a profile has it".to_owned()),
+            ("unknown profile", profile("nope"), &[], FILE, "the config file has no profile `nope`".to_owned()),
+            ("no file at all", none.clone(), &[host], "", "`account_id` is not set: neither DATABRICKS_ACCOUNT_ID nor a profile has it".to_owned()),
+            ("empty variables do not count", none.clone(), &[("DATABRICKS_HOST", "")], FILE, format!("{com} from-default default-client de\\fa\"ult")),
+            ("two families", none.clone(), &[client, ("DATABRICKS_TOKEN", "t")], FILE, "more than one authorization method configured: oauth-m2m, pat; choose one with DATABRICKS_AUTH_TYPE".to_owned()),
+            ("two families, one chosen", none.clone(), &[host, account, client, secret, ("DATABRICKS_TOKEN", "t"), ("DATABRICKS_AUTH_TYPE", "oauth-m2m")], FILE, format!("{us} from-env env-client env")),
+            ("unsupported", none.clone(), &[("DATABRICKS_AUTH_TYPE", "azure-cli")], FILE, "the authorization method `azure-cli` is not supported; `oauth-m2m` is".to_owned()),
+        ];
+        for (name, given, env, file, expected) in cases {
+            assert_eq!(&outcome(resolve(given, env, Some(file))), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        let cases = [
+            ("accounts.cloud.databricks.com", Some("https://accounts.cloud.databricks.com")),
+            (
+                "https://accounts.cloud.databricks.com:443/",
+                Some("https://accounts.cloud.databricks.com"),
+            ),
+            (
+                "https://accounts-dod.cloud.databricks.us/x?y",
+                Some("https://accounts-dod.cloud.databricks.us"),
+            ),
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+            ("http://[::1]:8080", Some("http://[::1]:8080")),
+            ("http://accounts.cloud.databricks.com", None),
+            ("http://10.0.0.1", None),
+            ("http://127.0.0.1.example.com", None),
+            ("https://user:word@accounts.cloud.databricks.com", None),
+            ("https://dbc-1a2b.cloud.databricks.com", None),
+            ("https://accounts.azuredatabricks.net", None),
+            ("https://accounts.gcp.databricks.com", None),
+            ("ftp://127.0.0.1", None),
+            ("https://", None),
+        ];
+        for (text, expected) in cases {
+            let host = account_host(text).ok();
+            assert_eq!(host.as_ref().map(|h| h.as_str().trim_end_matches('/')), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_secret_is_in_no_debug_text() {
+        let config = resolve(&Given::default(), &[], Some(FILE)).unwrap();
+        let debug = format!("{config:?}");
+        assert!(
+            debug.contains("default-client") && !debug.contains("fa\"") && !debug.contains("de\\"),
+            "{debug}"
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! A public IPv4 address that stays the same.
+
+use std::collections::BTreeMap;
+
+use ::aws::ec2::types;
+use ::aws::ec2::types::{DomainType, ResourceType};
+use ::aws::{Aws, Named};
+use cloud::Result;
+use engine::{Diff, Found, Kind, Mark, Out, Wanted};
+use serde::{Deserialize, Serialize};
+
+use crate::Tags;
+
+engine::id! {
+    /// `eipalloc-…`
+    AllocationId,
+}
+
+/// `aws.elastic_ip`
+pub struct ElasticIp;
+
+/// The address itself, for allow lists.
+pub const PUBLIC_IP: Out<ElasticIp, String> = Out::field("public_ip");
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Props {
+    pub tags: Tags,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    pub tags: Tags,
+    pub public_ip: String,
+}
+
+impl Kind for ElasticIp {
+    const NAME: &'static str = "aws.elastic_ip";
+    const SERVICE: &'static str = "ec2";
+
+    type Cloud = Aws;
+    type Id = AllocationId;
+    type Props = Props;
+    type Seen = Seen;
+
+    fn diff(want: &Props, have: &Seen) -> Diff {
+        Diff::default().update("tags", &want.tags, &have.tags)
+    }
+
+    async fn read(cloud: &Aws, ids: &[AllocationId]) -> Result<Vec<Option<Seen>>> {
+        let mut all = BTreeMap::new();
+        for filters in super::filters("allocation-id", ids) {
+            for address in describe(cloud, filters).await? {
+                if let Some(id) = address.allocation_id() {
+                    let tags = super::chosen_tags(address.tags());
+                    let public_ip = address.public_ip().unwrap_or_default().to_owned();
+                    all.insert(AllocationId::from(id), Seen { tags, public_ip });
+                }
+            }
+        }
+        Ok(super::in_order(ids, all))
+    }
+
+    async fn find(
+        cloud: &Aws,
+        stack: &str,
+        wanted: &[Wanted<Props>],
+    ) -> Result<Vec<Vec<Found<AllocationId>>>> {
+        let all = describe(cloud, super::of_stack(stack)).await?;
+        Ok(super::by_mark(stack, wanted, all.iter().map(|a| (a.allocation_id(), a.tags()))))
+    }
+
+    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<AllocationId> {
+        let tags = super::birth_tags(ResourceType::ElasticIp, mark, &props.tags);
+        let call = cloud.ec2.allocate_address().domain(DomainType::Vpc).tag_specifications(tags);
+        let answer = call.send().await.named("ec2:AllocateAddress")?;
+        Ok(AllocationId(super::sent("ec2:AllocateAddress", "allocationId", answer.allocation_id)?))
+    }
+
+    async fn update(cloud: &Aws, id: &AllocationId, props: &Props, diff: &Diff) -> Result<()> {
+        super::update_tags(cloud, id, &props.tags, diff).await
+    }
+
+    async fn delete(cloud: &Aws, id: &AllocationId) -> Result<()> {
+        let call = cloud.ec2.release_address().allocation_id(&id.0);
+        call.send().await.named("ec2:ReleaseAddress")?;
+        Ok(())
+    }
+}
+
+/// The one listing of EC2 that has no pages.
+async fn describe(cloud: &Aws, filters: Vec<types::Filter>) -> Result<Vec<types::Address>> {
+    let call = cloud.ec2.describe_addresses().set_filters(Some(filters));
+    let answer = call.send().await.named("ec2:DescribeAddresses")?;
+    Ok(answer.addresses.unwrap_or_default())
+}

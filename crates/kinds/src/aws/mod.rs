@@ -1,0 +1,171 @@
+//! The kinds that live in AWS.
+
+pub mod bucket;
+pub mod bucket_policy;
+pub mod elastic_ip;
+pub mod instance_profile;
+pub mod internet_gateway;
+pub mod nat_gateway;
+pub mod role;
+pub mod route;
+pub mod route_table;
+pub mod security_group;
+pub mod security_group_rules;
+pub mod subnet;
+pub mod vpc;
+pub mod vpc_endpoint;
+pub mod vpc_peering;
+
+mod single;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::aws::ec2::types::{Filter, ResourceType, Tag, TagSpecification};
+use ::aws::{Aws, Named};
+use cloud::{Class, Error, Result};
+use engine::{Diff, Found, Id, Mark, Readiness, Ref, Wanted};
+use ipnet::Ipv4Net;
+
+use crate::Tags;
+
+/// The tag that names the stack an object belongs to.
+pub const STACK_TAG: &str = "dbxctl:stack";
+/// The tag that names the address an object was made for.
+pub const ADDRESS_TAG: &str = "dbxctl:address";
+
+/// How many values one filter may have (EC2 API reference, quotas of filters).
+const VALUES_PER_FILTER: usize = 200;
+
+/// The readiness of what is either `pending` or `available`.
+fn available(state: &str) -> Readiness {
+    match state {
+        "available" => Readiness::Ready,
+        other => Readiness::Pending(format!("state is {other}")),
+    }
+}
+
+/// Filters that select `ids`, as many at a time as one call takes.
+///
+/// A filter, and never a list of ids: one id that is gone fails a whole call by list.
+fn filters<'a, I: Id>(name: &'a str, ids: &'a [I]) -> impl Iterator<Item = Vec<Filter>> + 'a {
+    ids.chunks(VALUES_PER_FILTER).map(move |ids| {
+        let values = ids.iter().map(ToString::to_string).collect();
+        vec![Filter::builder().name(name).set_values(Some(values)).build()]
+    })
+}
+
+/// A filter that selects everything of a stack.
+fn of_stack(stack: &str) -> Vec<Filter> {
+    vec![Filter::builder().name(format!("tag:{STACK_TAG}")).values(stack).build()]
+}
+
+/// What was seen, in the order asked.
+fn in_order<I: Id, S>(ids: &[I], mut seen: BTreeMap<I, S>) -> Vec<Option<S>> {
+    ids.iter().map(|id| seen.remove(id)).collect()
+}
+
+/// The candidates for each wanted object, by both mark tags.
+///
+/// Matched here although a filter selected them: emulators ignore some filters.
+fn by_mark<'a, P, I: Id>(
+    stack: &str,
+    wanted: &[Wanted<P>],
+    objects: impl Iterator<Item = (Option<&'a str>, &'a [Tag])>,
+) -> Vec<Vec<Found<I>>> {
+    let mut marked: BTreeMap<&str, Vec<Found<I>>> = BTreeMap::new();
+    for (id, tags) in objects {
+        let tag = |key| tags.iter().find(|t| t.key() == Some(key)).and_then(Tag::value);
+        if let (Some(id), Some(address)) = (id, tag(ADDRESS_TAG))
+            && tag(STACK_TAG) == Some(stack)
+        {
+            marked.entry(address).or_default().push(Found::Ours(I::from(id.to_owned())));
+        }
+    }
+    wanted.iter().map(|w| marked.get(w.address.as_str()).cloned().unwrap_or_default()).collect()
+}
+
+/// Marks and tags for an object that is about to be made.
+fn birth_tags(kind: ResourceType, mark: &Mark, tags: &Tags) -> TagSpecification {
+    let marks = [(STACK_TAG, mark.stack.as_str()), (ADDRESS_TAG, mark.address.as_str())];
+    let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let tags = marks.into_iter().chain(tags).map(tag).collect();
+    TagSpecification::builder().resource_type(kind).set_tags(Some(tags)).build()
+}
+
+fn tag((key, value): (&str, &str)) -> Tag {
+    Tag::builder().key(key).value(value).build()
+}
+
+/// The tags somebody chose: without our marks and without the platform's own.
+fn chosen_tags(tags: &[Tag]) -> Tags {
+    tags.iter()
+        .map(|t| (t.key().unwrap_or_default(), t.value().unwrap_or_default()))
+        .filter(|(key, _)| *key != STACK_TAG && *key != ADDRESS_TAG && !key.starts_with("aws:"))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Makes the chosen tags what `tags` says, if the diff names them: at most two calls.
+async fn update_tags(cloud: &Aws, id: &impl Id, tags: &Tags, diff: &Diff) -> Result<()> {
+    let Some(change) = diff.changes.iter().find(|c| c.field == "tags") else {
+        return Ok(());
+    };
+    let before: Tags = serde_json::from_value(change.before.clone()).unwrap_or_default();
+    let added: Vec<Tag> = tags
+        .iter()
+        .filter(|(key, value)| before.get(*key) != Some(value))
+        .map(|(key, value)| tag((key, value)))
+        .collect();
+    let removed: Vec<Tag> = before
+        .keys()
+        .filter(|key| !tags.contains_key(*key))
+        .map(|key| Tag::builder().key(key).build())
+        .collect();
+    if !added.is_empty() {
+        let call = cloud.ec2.create_tags().resources(id.to_string()).set_tags(Some(added));
+        call.send().await.named("ec2:CreateTags")?;
+    }
+    if !removed.is_empty() {
+        let call = cloud.ec2.delete_tags().resources(id.to_string()).set_tags(Some(removed));
+        call.send().await.named("ec2:DeleteTags")?;
+    }
+    Ok(())
+}
+
+/// The values of a set of references.
+fn bound<T: Id>(refs: &BTreeSet<Ref<T>>) -> Result<BTreeSet<T>> {
+    refs.iter().map(|r| r.get().cloned()).collect()
+}
+
+/// What is in `these` and not in `those`, as an API takes it: `None` when there is nothing.
+fn only_in<T: Id>(these: &BTreeSet<T>, those: &BTreeSet<T>) -> Option<Vec<String>> {
+    let ids: Vec<String> = these.difference(those).map(ToString::to_string).collect();
+    (!ids.is_empty()).then_some(ids)
+}
+
+/// A field the API always sends.
+fn sent<T>(call: &str, field: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::new(Class::Other, call, format!("the answer lacks `{field}`")))
+}
+
+/// A field that holds an IPv4 block.
+fn block(call: &str, field: &str, value: Option<&str>) -> Result<Ipv4Net> {
+    let text = sent(call, field, value)?;
+    text.parse().map_err(|_| {
+        let message = format!("the answer's `{field}` is `{text}`, which is no IPv4 block");
+        Error::new(Class::Other, call, message)
+    })
+}
+
+/// The error for an object that went away between two calls.
+fn gone(call: &str, id: &impl Id) -> Error {
+    Error::new(Class::NotFound, call, format!("{id} does not exist"))
+}
+
+/// The same answer, but an object that is not there is fine.
+fn or_absent<T>(answer: Result<T>) -> Result<()> {
+    match answer {
+        Err(error) if error.class != Class::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,231 @@
+//! The two clouds of a wire test: moto for AWS, the account server for Databricks, each behind a
+//! proxy, and dbxctl pointed at them.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::proxy::{Cloud, Journal, Proxy, Side};
+
+/// The account of moto's default credentials.
+pub(crate) const AWS_ACCOUNT: &str = "123456789012";
+/// The Databricks account the tests work in.
+pub(crate) const ACCOUNT: &str = "00000000-0000-4000-8000-000000000001";
+
+const CLIENT: &str = "dbxctl-test";
+const SECRET: &str = "not-a-secret";
+
+/// How moto behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moto {
+    /// As published: permissive, everything is ready at once.
+    AsIs,
+    /// With its worst gaps closed, see `cloud/moto_patches.py`.
+    Patched,
+}
+
+/// Running clouds with nothing in them; they end with the value.
+pub(crate) struct Clouds {
+    pub(crate) journal: Arc<Journal>,
+    folder: TempDir,
+    aws: Proxy,
+    account: Proxy,
+    moto: Server,
+    account_server: Server,
+}
+
+/// What a run of a command left.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    /// Fails the test unless the exit code is this one; shows what the command said.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Output {
+        let Output { status, stdout, stderr } = &self;
+        assert_eq!(
+            status.code(),
+            Some(code),
+            "{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        );
+        self
+    }
+}
+
+impl Clouds {
+    /// Starts both clouds.
+    pub(crate) fn start(moto: Moto) -> Clouds {
+        let folder = TempDir::new().expect("there is a place for temporary files");
+        let mut command = Command::new(python());
+        command.arg("-B").arg(top().join("tests/cloud/launch_moto.py"));
+        if moto == Moto::Patched {
+            command.arg("--patched");
+        }
+        let moto = Server::start(command, &folder.path().join("moto.log"));
+        let mut command = Command::new(binary("dbxctl-account-server"));
+        command
+            .args(["--account", ACCOUNT, "--client-id", CLIENT, "--client-secret", SECRET])
+            .args(["--aws", &format!("http://{}", moto.address), "--exit-with-stdin"]);
+        let account_server = Server::start(command, &folder.path().join("account-server.log"));
+        let journal = Arc::new(Journal::default());
+        Clouds {
+            aws: Proxy::start(Cloud::Aws, moto.address, &journal),
+            account: Proxy::start(Cloud::Databricks, account_server.address, &journal),
+            journal,
+            folder,
+            moto,
+            account_server,
+        }
+    }
+
+    /// The folder of this test, with the state in it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs dbxctl to its end.
+    pub(crate) fn dbxctl(&self, arguments: &[&str]) -> Output {
+        finish(self.dbxctl_command(arguments))
+    }
+
+    /// Runs dbxctl and kills it at the n-th mutating request; false when it made fewer.
+    pub(crate) fn dbxctl_killed(&self, arguments: &[&str], n: usize, side: Side) -> bool {
+        self.journal.kill_at(n, side);
+        let mut command = self.dbxctl_command(arguments);
+        let log = || File::create(self.folder().join("killed.log")).expect("a log file");
+        let mut child = command.stdout(log()).stderr(log()).spawn().expect("dbxctl can be started");
+        self.journal.set_victim(child.id());
+        child.wait().expect("a child can be waited for");
+        self.journal.killed()
+    }
+
+    /// Runs `cloud/verify.py`, which looks at both clouds with other clients. Its calls do not
+    /// pass the proxies.
+    pub(crate) fn verify(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(python());
+        command.arg("-B").arg(top().join("tests/cloud/verify.py")).args(arguments);
+        let aws = format!("http://{}", self.moto.address);
+        let account = format!("http://{}", self.account_server.address);
+        self.environment(&mut command, &aws, &account);
+        finish(command)
+    }
+
+    fn dbxctl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("dbxctl"));
+        command.args(arguments).arg("--state-dir").arg(self.folder().join("state"));
+        self.environment(&mut command, &self.aws.url(), &self.account.url());
+        command
+    }
+
+    fn environment(&self, command: &mut Command, aws: &str, account: &str) {
+        // Nothing of the developer's own accounts may get in.
+        command
+            .current_dir(top())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.folder())
+            .env("AWS_ENDPOINT_URL", aws)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("DATABRICKS_HOST", account)
+            .env("DATABRICKS_ACCOUNT_ID", ACCOUNT)
+            .env("DATABRICKS_CLIENT_ID", CLIENT)
+            .env("DATABRICKS_CLIENT_SECRET", SECRET)
+            .stdin(Stdio::null());
+    }
+}
+
+impl Drop for Clouds {
+    fn drop(&mut self) {
+        let gaps = self.journal.gaps();
+        if std::thread::panicking() {
+            for log in ["moto.log", "account-server.log"] {
+                show_end(&self.folder().join(log));
+            }
+        } else {
+            assert!(gaps.is_empty(), "moto cannot do these: {gaps:?}");
+        }
+    }
+}
+
+/// A server in a process of its own that ends when its stdin closes.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts it and waits for the line that says where it listens.
+    fn start(mut command: Command, log: &Path) -> Server {
+        let log = File::create(log).expect("a log file");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("it writes text");
+        let address = line.split("http://").nth(1).map(|a| a.trim().trim_end_matches('/'));
+        let Some(address) = address.and_then(|a| a.parse().ok()) else {
+            panic!("{command:?} said {line:?}, not where it listens")
+        };
+        Server { child, address }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn finish(mut command: Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    Output {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the runner shows it with the failed test")]
+fn show_end(log: &Path) {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|l| !l.contains("\" 200 -")).collect();
+    eprintln!("--- end of {}", log.display());
+    for line in &lines[lines.len().saturating_sub(40)..] {
+        eprintln!("{line}");
+    }
+}
+
+/// The top of the repository.
+pub(crate) fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is below the top").to_path_buf()
+}
+
+/// A binary of the workspace: they lie one folder above the test's own.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows where it is");
+    let path = own.ancestors().nth(2).expect("tests are built into deps").join(name);
+    assert!(path.exists(), "{} is not built; run `cargo xtask test`", path.display());
+    path
+}
+
+#[expect(clippy::disallowed_methods, reason = "says where the test environment's python is")]
+fn python() -> PathBuf {
+    match std::env::var_os("DBXCTL_TEST_PYTHON") {
+        Some(python) => python.into(),
+        None => top().join(".venv/bin/python"),
+    }
+}
