@@ -245,6 +245,7 @@ fn serve(
     server.write_all(&request.bytes())?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
+    as_s3_spells_it(&mut answer);
     let status = answer.get(9..12).and_then(|s| std::str::from_utf8(s).ok()?.parse().ok());
     let Some(status) = status else { return Ok(()) };
     let html = answer.windows(14).any(|w| w.eq_ignore_ascii_case(b"<!doctype html"));
@@ -259,6 +260,18 @@ fn serve(
     }
     client.write_all(&closing(&answer))?;
     client.shutdown(Shutdown::Write)
+}
+
+/// moto names the root of one S3 answer after the operation, which only lenient clients accept. The
+/// name of the API is shorter; spaces keep the length.
+fn as_s3_spells_it(answer: &mut [u8]) {
+    const MOTO: &[u8] = b"GetBucketVersioningResponse";
+    const S3: &[u8] = b"VersioningConfiguration    ";
+    let places = answer.windows(MOTO.len()).enumerate().filter(|(_, w)| *w == MOTO);
+    let places: Vec<usize> = places.map(|(place, _)| place).collect();
+    for place in places {
+        answer[place..place + MOTO.len()].copy_from_slice(S3);
+    }
 }
 
 /// The answer, saying that the connection ends with it.

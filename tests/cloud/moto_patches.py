@@ -13,6 +13,7 @@ version.
 - `MaxResults` and `NextToken` work on the describes of the VPC family.
 - NAT gateways can be filtered by tag and be missing; peerings can be filtered.
 - `ModifyVpcEndpoint` changes private DNS and the routes of a gateway endpoint.
+- A bucket keeps the tags it is created with.
 - One S3 `PUT` or `DELETE` at a time, so that conditional writes are atomic.
 """
 
@@ -20,7 +21,9 @@ import json
 import re
 import threading
 import time
+from xml.sax.saxutils import unescape
 
+from flask import request
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models.nat_gateways import NatGateway
@@ -28,6 +31,7 @@ from moto.ec2.models.vpcs import VPCEndPoint
 from moto.ec2.responses import EC2Response
 from moto.iam.exceptions import MalformedPolicyDocument
 from moto.iam.models import IAMBackend
+from moto.s3.models import S3Backend
 
 PAGED = [
     "describe_vpcs",
@@ -64,6 +68,7 @@ def apply(app, delay):
     for name in PAGED:
         wrap(EC2Response, name, in_pages)
     principals(delay)
+    bucket_tags()
     return one_s3_write_at_a_time(app)
 
 
@@ -365,6 +370,22 @@ def principals(delay):
 
 
 # S3.
+
+
+def bucket_tags():
+    original = S3Backend.create_bucket
+
+    def create_bucket(self, bucket_name, *args, **kwargs):
+        bucket = original(self, bucket_name, *args, **kwargs)
+        tags = re.findall(
+            r"<Tag>\s*<Key>(.*?)</Key>\s*<Value>(.*?)</Value>\s*</Tag>",
+            request.get_data(as_text=True),
+        )
+        if tags:
+            self.put_bucket_tagging(bucket_name, {unescape(k): unescape(v) for k, v in tags})
+        return bucket
+
+    S3Backend.create_bucket = create_bucket
 
 
 def one_s3_write_at_a_time(app):

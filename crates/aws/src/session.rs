@@ -48,6 +48,10 @@ impl Aws {
         let config = loader.load().await;
 
         let variables = ["", "_EC2", "_IAM", "_S3", "_STS"].map(|s| format!("AWS_ENDPOINT_URL{s}"));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the SDK reads these; what it will use is checked"
+        )]
         let mut endpoints: Vec<String> =
             variables.iter().filter_map(|name| std::env::var(name).ok()).collect();
         endpoints.extend(config.endpoint_url().map(str::to_owned));

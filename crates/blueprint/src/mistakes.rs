@@ -137,8 +137,7 @@ fn overlaps(vpc: &Vpc, tenants: &[Tenant<'_>], found: &mut Vec<Mistake>) {
     for (index, tenant) in tenants.iter().enumerate() {
         for other in &tenants[..index] {
             let Some((a, b)) = first_overlap(&tenant.nets, &other.nets) else { continue };
-            // The one that can move most easily: a block nobody chose.
-            let moves = [tenant, other].into_iter().find(|t| chosen_by_name(t)).unwrap_or(tenant);
+            let moves = if ease(other) > ease(tenant) { other } else { tenant };
             let Some((name, workspace)) = moves.workspace.or(other.workspace) else { continue };
             let message = if a == b {
                 format!("{} and {} would both lie at `{a}`", other.what, tenant.what)
@@ -166,11 +165,14 @@ fn overlaps(vpc: &Vpc, tenants: &[Tenant<'_>], found: &mut Vec<Mistake>) {
     }
 }
 
-fn chosen_by_name(tenant: &Tenant<'_>) -> bool {
-    tenant.workspace.is_some_and(|(_, workspace)| {
-        let subnets = workspace.subnets.as_ref();
-        subnets.is_none_or(|s| s.cidrs.is_empty() && s.block.is_none())
-    })
+/// How easily its subnets are put elsewhere: not at all, CIDRs, a block, a block nobody chose.
+fn ease(tenant: &Tenant<'_>) -> u8 {
+    let Some((_, workspace)) = tenant.workspace else { return 0 };
+    match &workspace.subnets {
+        Some(subnets) if !subnets.cidrs.is_empty() => 1,
+        Some(subnets) if subnets.block.is_some() => 2,
+        _ => 3,
+    }
 }
 
 fn first_overlap(a: &[Ipv4Net], b: &[Ipv4Net]) -> Option<(Ipv4Net, Ipv4Net)> {

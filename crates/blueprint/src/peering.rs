@@ -14,7 +14,7 @@ use kinds::aws::vpc_peering::{self, VpcPeering};
 
 use crate::vpc::Network;
 use crate::workspace::Nodes;
-use crate::{Builder, expect, in_vpc};
+use crate::{Builder, in_vpc};
 
 /// What others need of a connection.
 pub(crate) struct Connection {
@@ -62,10 +62,10 @@ impl Builder<'_> {
         let cidr = to.cidr.trunc();
         // A VPC of another account or region cannot be read from here.
         let far_vpc = if near {
-            let checks = vec![expect("cidr", cidr.to_string(), "routes lead to that range")];
+            // The range may be a secondary one of that VPC: only the first can be read.
             let address = format!("{name}.peer");
             let id = to.vpc.clone().into();
-            Some(self.graph.use_existing::<Vpc>(&group, &address, &id, checks))
+            Some(self.graph.use_existing::<Vpc>(&group, &address, &id, Vec::new()))
         } else {
             None
         };
@@ -80,7 +80,7 @@ impl Builder<'_> {
         };
         let peering = self.graph.add::<VpcPeering>(&group, name, props);
         for (id, table) in &network.used_tables {
-            self.route(&group, &format!("{name}.{id}"), table, cidr, &peering);
+            self.route(&group, &format!("{name}.from-{id}"), table, cidr, &peering);
         }
         let mut external = None;
         if let Some(far_vpc) = far_vpc {

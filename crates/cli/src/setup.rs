@@ -50,7 +50,8 @@ pub(crate) fn kinds() -> Kinds {
     kinds::facts()
 }
 
-fn environment(name: &str) -> Option<String> {
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

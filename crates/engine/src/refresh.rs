@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud::Result;
+use cloud::{Class, Result};
 use futures::future::try_join_all;
 use serde_json::Value;
+use tokio::time::Instant;
 
+use crate::apply::{Pauses, Settings};
 use crate::graph::{Graph, Role};
 use crate::kind::{Found, Replace, Wanted};
 use crate::state::State;
@@ -18,6 +20,8 @@ pub struct World {
     seen: BTreeMap<(String, String), Value>,
     /// Objects that carry our mark or name although the state does not know their id.
     pub found: BTreeMap<Address, Vec<Found<String>>>,
+    /// Nothing was read: objects that are only used are believed to be there and to fit.
+    pub remembered: bool,
 }
 
 impl World {
@@ -28,7 +32,7 @@ impl World {
 
     /// What the state last saw, for planning without a network.
     pub fn remembered(state: &State) -> Self {
-        let mut world = World::default();
+        let mut world = World { remembered: true, ..World::default() };
         for (address, record) in &state.resources {
             if let Some(id) = record.id.as_ref().filter(|_| !record.seen.is_null()) {
                 world.insert(address.kind(), id, record.seen.clone());
@@ -63,7 +67,9 @@ pub async fn refresh(
     state: &State,
     kinds: Kinds,
     cloud: &dyn Cloud,
+    settings: Settings,
 ) -> Result<World> {
+    let source = Source { cloud, settings };
     let mut world = World::default();
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for address in state.resources.keys().filter(|a| kinds.get(a.kind()).is_some()) {
@@ -76,19 +82,44 @@ pub async fn refresh(
             ids.entry(address.kind().to_owned()).or_default().insert(id.clone());
         }
     }
-    read_into(&mut world, cloud, ids).await?;
-    find_missing(&mut world, graph, state, kinds, cloud).await?;
+    read_into(&mut world, &source, ids).await?;
+    find_missing(&mut world, graph, state, kinds, &source).await?;
     Ok(world)
+}
+
+/// Where reads come from, and how patient they are.
+struct Source<'a> {
+    cloud: &'a dyn Cloud,
+    settings: Settings,
+}
+
+impl Source<'_> {
+    /// Reading changes nothing, so a call that may pass is made again.
+    async fn patiently<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
+        let started = Instant::now();
+        let mut pauses = Pauses::new(self.settings);
+        loop {
+            let error = match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let passes = matches!(error.class, Class::Throttled | Class::Transient);
+            if !passes || started.elapsed() >= self.settings.patience {
+                return Err(error);
+            }
+            pauses.sleep(error.retry_after()).await;
+        }
+    }
 }
 
 async fn read_into(
     world: &mut World,
-    cloud: &dyn Cloud,
+    source: &Source<'_>,
     ids: BTreeMap<String, BTreeSet<String>>,
 ) -> Result<()> {
     let reads = ids.into_iter().filter(|(_, ids)| !ids.is_empty()).map(|(kind, ids)| async move {
         let ids: Vec<String> = ids.into_iter().collect();
-        let seen = cloud.read(&kind, &ids).await?;
+        let seen = source.patiently(|| source.cloud.read(&kind, &ids)).await?;
         Ok::<_, cloud::Error>((kind, ids, seen))
     });
     for (kind, ids, seen) in try_join_all(reads).await? {
@@ -108,7 +139,7 @@ async fn find_missing(
     graph: &Graph,
     state: &State,
     kinds: Kinds,
-    cloud: &dyn Cloud,
+    source: &Source<'_>,
 ) -> Result<()> {
     let mut open: BTreeMap<Address, Value> = BTreeMap::new();
     for (address, node) in &graph.nodes {
@@ -140,7 +171,7 @@ async fn find_missing(
         }
         let stack = graph.stack.as_str();
         let finds = wanted.into_iter().map(|(kind, wanted)| async move {
-            let found = cloud.find(&kind, stack, &wanted).await?;
+            let found = source.patiently(|| source.cloud.find(&kind, stack, &wanted)).await?;
             Ok::<_, cloud::Error>((kind, wanted, found))
         });
         let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -156,7 +187,7 @@ async fn find_missing(
                 }
             }
         }
-        read_into(world, cloud, ids).await?;
+        read_into(world, source, ids).await?;
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dbxctl_blueprint as blueprint;
 use engine::{Graph, Role};
-use serde_json::Value;
+use serde_json::{Value, json};
 use spec::{SourceFile, Spec};
 
 /// All examples, in order.
@@ -117,5 +117,124 @@ fn a_neighbour_moves_nothing() {
                 assert_eq!(after.nodes.get(address), Some(node), "{name}: {address}");
             }
         }
+    }
+}
+
+#[test]
+fn the_order_of_maps_does_not_matter() {
+    for (name, spec) in examples() {
+        let json = serde_json::to_value(&spec).expect("a spec is plain data");
+        let other: Spec = serde_json::from_value(reversed(&json)).expect("the same spec");
+        let bytes = |spec| serde_json::to_string(&blueprint::expand(spec)).expect("plain data");
+        assert_eq!(bytes(&spec), bytes(&other), "{name}");
+    }
+}
+
+fn reversed(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().rev().map(|(k, v)| (k.clone(), reversed(v))).collect()
+        }
+        Value::Array(items) => items.iter().map(reversed).collect(),
+        other => other.clone(),
+    }
+}
+
+/// One change to an example that makes no sense, and where that is told.
+#[test]
+fn mistakes_are_told_where_they_are() {
+    let table = [
+        ("closed-network", "/region", json!("ap-northeast-9"), "/region"),
+        ("closed-network", "/workspaces/wk1/vpc", json!("close"), "/workspaces/wk1/vpc"),
+        ("closed-network", "/workspaces/wk1/tier", json!("premium"), "/workspaces/wk1/tier"),
+        (
+            "closed-network",
+            "/vpcs/closed/private_link/frontend",
+            json!(false),
+            "/workspaces/wk1/public_access",
+        ),
+        (
+            "closed-network",
+            "/vpcs/closed/private_link/backend",
+            json!(false),
+            "/workspaces/wk1/public_access",
+        ),
+        ("closed-network", "/vpcs/closed/endpoints", json!(["s3", "sts"]), "/workspaces/wk1"),
+        ("closed-network", "/vpcs/closed/cidr", json!("10.0.0.1/16"), "/vpcs/closed/cidr"),
+        ("closed-network", "/vpcs/closed/cidr", json!("172.17.0.0/16"), "/vpcs/closed/cidr"),
+        (
+            "closed-network",
+            "/vpcs/closed/zones",
+            json!(["ap-northeast-1a", "eu-west-1a"]),
+            "/vpcs/closed/zones/1",
+        ),
+        (
+            "closed-network",
+            "/workspaces/wk1/storage/bucket",
+            json!("has.dots"),
+            "/workspaces/wk1/storage/bucket",
+        ),
+        (
+            "closed-network",
+            "/workspaces/wk1/subnets",
+            json!({"nodes_per_zone": 20000}),
+            "/workspaces/wk1/subnets",
+        ),
+        (
+            "closed-network",
+            "/workspaces/wk1/private_access",
+            json!({"level": "endpoint"}),
+            "/workspaces/wk1/private_access/level",
+        ),
+        (
+            "shared-vpc",
+            "/workspaces/wk2/storage/bucket",
+            json!("shared-vpc-wk1-root"),
+            "/workspaces/wk2/storage/bucket",
+        ),
+        (
+            "shared-vpc",
+            "/credentials/databricks",
+            json!({"policy": "restricted"}),
+            "/credentials/databricks/policy",
+        ),
+        (
+            "shared-vpc",
+            "/workspaces/wk2/subnets",
+            json!({"share": "wk1"}),
+            "/workspaces/wk2/subnets/share",
+        ),
+        (
+            "mixed",
+            "/workspaces/lab/subnets",
+            json!({"prefix": "/22", "block": 0}),
+            "/workspaces/lab/subnets",
+        ),
+        (
+            "mixed",
+            "/workspaces/secure/subnets/cidrs/ap-northeast-1a",
+            json!("10.1.0.0/22"),
+            "/workspaces/secure/subnets/cidrs/ap-northeast-1a",
+        ),
+        (
+            "managed-vpc",
+            "/workspaces/wk1/public_access",
+            json!(false),
+            "/workspaces/wk1/public_access",
+        ),
+        ("peering", "/peerings/kafka/to/cidr", json!("10.0.0.0/8"), "/peerings/kafka/to/cidr"),
+    ];
+    let examples: std::collections::BTreeMap<_, _> = examples().into_iter().collect();
+    for (example, place, value, told) in table {
+        let mut json = serde_json::to_value(&examples[example]).expect("a spec is plain data");
+        let (inside, field) = place.rsplit_once('/').expect("a pointer");
+        let inside = json.pointer_mut(inside).and_then(Value::as_object_mut);
+        inside.expect("a map").insert(field.to_owned(), value);
+        let spec: Spec = serde_json::from_value(json).expect("well formed");
+        let mut found: Vec<String> = spec::check(&spec).into_iter().map(|m| m.pointer).collect();
+        found.extend(blueprint::mistakes(&spec).into_iter().map(|m| m.pointer));
+        assert!(found.contains(&told.to_owned()), "{example} {place}: {found:?}");
+        // Nothing panics, whatever was told.
+        assert_eq!(blueprint::expand(&spec).stack, spec.name);
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
-    Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref()).await?)
+    Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref(), session.settings).await?)
 }
 
 /// The plan, or all reasons why there is none.

@@ -12,6 +12,7 @@ use engine::{Outcome, Problem, State, StepError};
 
 use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
+use crate::setup::environment;
 
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
@@ -33,11 +34,11 @@ pub(crate) fn configure(global: &Global) {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => {
-            let allowed = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            let allowed = environment("NO_COLOR").is_none();
             allowed && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
         }
     };
-    let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100);
+    let width = environment("COLUMNS").and_then(|c| c.parse().ok()).unwrap_or(100);
     let _ = STYLE.set(Style { color, width });
 }
 

@@ -85,7 +85,7 @@ async fn create(
 ) -> Result<String, StepError> {
     let mark = Mark { stack: plan.stack.clone(), address: step.address.clone() };
     let started = Instant::now();
-    let mut pauses = Pauses::new(run);
+    let mut pauses = Pauses::new(run.settings);
     loop {
         let patience = Patience {
             service: run.settings.patience,
@@ -175,7 +175,7 @@ async fn converge(
         }
         _ => Diff::default(),
     };
-    let mut pauses = Pauses::new(run);
+    let mut pauses = Pauses::new(run.settings);
     let mut attempt: Option<(Diff, Instant)> = None;
     loop {
         let seen = ready(kind, step, run, id, *changed).await?;
@@ -244,7 +244,7 @@ async fn ready(
 ) -> Result<Value, StepError> {
     let started = Instant::now();
     let waits = kind.waits();
-    let mut pauses = Pauses::new(run);
+    let mut pauses = Pauses::new(run.settings);
     let ids = [id.to_owned()];
     loop {
         let patience = reading(run);

@@ -17,6 +17,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use retry::Pauses;
+
 use crate::event::{Event, Report};
 use crate::plan::{PLAN_FORMAT, Plan, Step};
 use crate::refresh::field_of;

@@ -40,7 +40,7 @@ async fn gone(
 ) -> Result<(), StepError> {
     let started = Instant::now();
     let limit = kind.waits().gone;
-    let mut pauses = Pauses::new(run);
+    let mut pauses = Pauses::new(run.settings);
     let ids = [id.to_owned()];
     loop {
         let patience = reading(run);

@@ -5,27 +5,32 @@ use std::time::Duration;
 use cloud::{Class, Error};
 use tokio::time::Instant;
 
-use super::{Run, StepError, now};
+use super::{Run, Settings, StepError, now};
 use crate::event::Event;
 use crate::plan::Step;
 use crate::state::State;
 use crate::value::Address;
 
 /// Pauses that grow by half up to a limit.
-pub(super) struct Pauses {
+pub(crate) struct Pauses {
     next: Duration,
     longest: Duration,
 }
 
 impl Pauses {
-    pub(super) fn new(run: &Run<'_>) -> Self {
-        Pauses { next: run.settings.first_pause, longest: run.settings.longest_pause }
+    pub(crate) fn new(settings: Settings) -> Self {
+        Pauses { next: settings.first_pause, longest: settings.longest_pause }
     }
 
-    fn take(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = (pause * 3 / 2).min(self.longest);
-        pause
+    /// The next pause, at least as long as the service asked for.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that pauses, always for a named wait"
+    )]
+    pub(crate) async fn sleep(&mut self, at_least: Option<Duration>) {
+        let pause = self.next.max(at_least.unwrap_or_default());
+        self.next = (self.next * 3 / 2).min(self.longest);
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -36,9 +41,8 @@ pub(super) async fn pause(
     at_least: Option<Duration>,
     doing: &str,
 ) -> Result<(), StepError> {
-    let delay = pauses.take().max(at_least.unwrap_or_default());
     tokio::select! {
-        () = tokio::time::sleep(delay) => Ok(()),
+        () = pauses.sleep(at_least) => Ok(()),
         () = run.cancel.cancelled() => Err(StepError::Interrupted(doing.to_owned())),
     }
 }
@@ -76,7 +80,7 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     call: impl Fn() -> F,
 ) -> Result<T, StepError> {
     let started = Instant::now();
-    let mut pauses = Pauses::new(run);
+    let mut pauses = Pauses::new(run.settings);
     loop {
         let error = match call().await {
             Ok(value) => return Ok(value),

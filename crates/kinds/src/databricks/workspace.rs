@@ -136,6 +136,8 @@ impl Kind for Workspace {
         Waits {
             ready: Duration::from_secs(30 * 60),
             gone: Duration::from_secs(20 * 60),
+            // The server checks the role's permissions again, and now and then too early.
+            propagation: Duration::from_secs(180),
             ..Waits::default()
         }
     }
