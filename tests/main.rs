@@ -4,5 +4,6 @@
 
 mod clouds;
 mod proxy;
+mod random;
 mod sandbox;
 mod wire;

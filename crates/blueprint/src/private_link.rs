@@ -71,6 +71,10 @@ impl Builder<'_> {
             }
             ingress.extend(clients.into_iter().map(|c| tcp(facts::ports::HTTPS, Peer::Cidr(c))));
         }
+        // A group without rules cannot be told from one whose rules are still to come.
+        if ingress.is_empty() {
+            return;
+        }
         // Groups remember connections: replies need no rule.
         let props = security_group_rules::Props {
             group: group.handle.id(),

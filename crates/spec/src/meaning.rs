@@ -63,8 +63,9 @@ fn pointer(place: &[&str]) -> String {
 
 /// Everything that makes no sense, in the order of the language.
 pub fn check(spec: &Spec) -> Vec<Mistake> {
-    let mut check = Check { spec, found: Vec::new() };
+    let mut check = Check { spec, found: Vec::new(), zones_elsewhere: false };
     check.stack();
+    check.region();
     for (name, vpc) in &spec.vpcs {
         check.vpc(name, vpc);
     }
@@ -86,51 +87,83 @@ pub fn check(spec: &Spec) -> Vec<Mistake> {
 struct Check<'a> {
     spec: &'a Spec,
     found: Vec<Mistake>,
+    /// All zones are of one other region: told once, at the region.
+    zones_elsewhere: bool,
 }
 
 impl Check<'_> {
-    fn error(&mut self, place: &[&str], message: impl Into<String>) {
-        self.found.push(Mistake::error(place, message));
-    }
-
     fn error_with(&mut self, place: &[&str], message: impl Into<String>, help: impl Into<String>) {
         self.found.push(Mistake::error(place, message).help(help));
     }
 
-    fn warn(&mut self, place: &[&str], message: impl Into<String>) {
-        self.found.push(Mistake::warning(place, message));
+    fn key_error(&mut self, place: &[&str], message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(Mistake::error(place, message).key().help(help));
+    }
+
+    fn warn(&mut self, place: &[&str], message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(Mistake::warning(place, message).help(help));
+    }
+
+    /// Fields of which one at most may be given.
+    fn one_of(&mut self, place: &[&str], fields: &[(&str, bool)]) -> bool {
+        let given: Vec<&str> = fields.iter().filter(|f| f.1).map(|f| f.0).collect();
+        if given.len() < 2 {
+            return true;
+        }
+        let all: Vec<&str> = fields.iter().map(|f| f.0).collect();
+        let message = format!("{} exclude each other", listed(&given, "and"));
+        self.error_with(place, message, format!("give only one of {}", listed(&all, "and")));
+        false
     }
 
     /// A name that must be among the keys of one of the spec's maps.
     fn known<'k, T: 'k>(
         &mut self,
         place: &[&str],
-        what: &str,
+        (what, field): (&str, &str),
         name: &str,
         map: &'k BTreeMap<String, T>,
     ) -> Option<&'k T> {
         if let Some(found) = map.get(name) {
             return Some(found);
         }
-        let mistake = Mistake::error(place, format!("there is no {what} `{name}` in this spec"));
-        let names: Vec<&str> = map.keys().map(String::as_str).collect();
-        self.found.push(match closest(name, names.iter().copied()) {
-            Some(near) => mistake.help(format!("did you mean `{near}`?")),
-            None if names.is_empty() => mistake.help(format!("this spec has no {what} at all")),
-            None => mistake.help(format!("it has {}", listed(&names))),
-        });
+        let message = format!("this spec has no {what} named `{name}`");
+        // What refers is never what is meant.
+        let others = map.keys().map(String::as_str).filter(|other| place[..2] != [field, *other]);
+        let names: Vec<&str> = others.collect();
+        let help = match closest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => format!("describe it under `{field}`"),
+            None => format!("`{field}` has {}", listed(&names, "and")),
+        };
+        self.error_with(place, message, help);
         None
     }
 
     fn stack(&mut self) {
-        let tags = self.spec.tags.iter().map(|(key, value)| (vec!["tags", key], key, value));
-        let mut bad = Vec::new();
-        for (place, key, value) in tags {
-            if let Some(why) = bad_tag(key, value) {
-                bad.push(Mistake::error(&place, why).key());
-            }
+        for (key, value) in &self.spec.tags {
+            self.found.extend(bad_tag(&["tags", key], key, value));
         }
-        self.found.append(&mut bad);
+    }
+
+    /// A region that no zone lies in, when all zones agree on another.
+    fn region(&mut self) {
+        let region = self.spec.region.as_str();
+        let of =
+            |zone: &String| zone.strip_suffix(|c: char| c.is_ascii_lowercase()).map(str::to_owned);
+        let vpcs = self.spec.vpcs.values();
+        let regions: BTreeSet<_> = vpcs.flat_map(|vpc| &vpc.zones).map(of).collect();
+        let mut regions = regions.into_iter();
+        if let (Some(Some(other)), None) = (regions.next(), regions.next())
+            && other != region
+            && !other.starts_with(region)
+            && !other.is_empty()
+        {
+            self.zones_elsewhere = true;
+            let message = format!("all zones of this spec are in `{other}`, not in `{region}`");
+            let help = format!("write `region: {other}`, or zones such as `{region}a`");
+            self.error_with(&["region"], message, help);
+        }
     }
 
     /// Names become parts of the names of objects.
@@ -141,11 +174,11 @@ impl Check<'_> {
             && !name.ends_with('-');
         if !fits {
             let message = format!("`{name}` cannot be a name here");
-            let help = "1 to 40 characters of a-z, 0-9 and hyphen, no hyphen at either end";
-            self.found.push(Mistake::error(&[map, name], message).key().help(help));
+            let help = "use 1 to 40 characters of a-z, 0-9 and hyphen, no hyphen at either end";
+            self.key_error(&[map, name], message, help);
         } else if name == "account" {
             let message = "the name `account` stands for the account itself";
-            self.found.push(Mistake::error(&[map, name], message).key());
+            self.key_error(&[map, name], message, "choose another name");
         }
     }
 
@@ -157,19 +190,24 @@ impl Check<'_> {
             (None, None) => {
                 let help = "give `cidr` and `zones` to make one, or `use` for one that exists";
                 let message = format!("VPC `{name}` is neither made nor used");
-                self.found.push(Mistake::error(&here, message).key().help(help));
+                self.key_error(&here, message, help);
             }
             (Some(_), Some(_)) => {
-                let help = "the range of a used VPC is `use.cidr`";
+                let help = "to use it, write its range as `use.cidr`; to make one, leave out `use`";
                 self.error_with(&cidr, "a VPC is either made (`cidr`) or used (`use`)", help);
             }
             (Some(range), None) => {
                 self.vpc_range(&cidr, range);
                 if vpc.zones.len() < 2 {
                     let message = format!("VPC `{name}` needs at least two zones");
-                    let help = "Databricks wants subnets in two availability zones; list them in \
-                                `zones`";
-                    self.found.push(Mistake::error(&here, message).key().help(help));
+                    let region = &self.spec.region;
+                    let help = format!(
+                        "a workspace has subnets in two zones or more: \
+                         `zones: [{region}a, {region}c]`, or others of the region"
+                    );
+                    let zones = ["vpcs", name, "zones"];
+                    let place = if vpc.zones.is_empty() { &here[..] } else { &zones };
+                    self.key_error(place, message, help);
                 }
             }
             (None, Some(existing)) => {
@@ -181,7 +219,7 @@ impl Check<'_> {
                 let public = vpc.public_subnets.as_ref().is_some_and(|p| !p.existing.is_empty());
                 if makes_nat && existing.internet_gateway.is_none() && !public {
                     let message = "NAT gateways need a way to the internet";
-                    let help = "give `internet_gateway`, or public subnets to use in \
+                    let help = "give the id of the VPC's `internet_gateway`, or public subnets in \
                                 `public_subnets.use`";
                     self.error_with(&used, message, help);
                 }
@@ -195,7 +233,8 @@ impl Check<'_> {
             let place = ["vpcs", name, "zones", &index.to_string()];
             self.zone(&place, zone, false);
             if !seen.insert(zone) {
-                self.error(&place, format!("zone `{zone}` is listed twice"));
+                let help = "list each zone once; a workspace has subnets in at least two";
+                self.error_with(&place, format!("zone `{zone}` is listed twice"), help);
             }
         }
         for (field, subnets) in
@@ -209,43 +248,74 @@ impl Check<'_> {
         for service in vpc.use_endpoints.keys().filter(|s| !vpc.endpoints.contains(s)) {
             let place = ["vpcs", name, "use_endpoints", service.name()];
             let message = format!("`{}` is used but not listed in `endpoints`", service.name());
-            self.found.push(Mistake::error(&place, message).key());
+            self.key_error(&place, message, "add it to `endpoints`, or leave it out here");
         }
         self.private_link(name, vpc);
     }
 
-    /// Endpoint subnets in a used VPC are made where its zones and range say.
+    /// Subnets in a used VPC are made where its zones and range say.
     fn vpc_needs_zones(&mut self, name: &str, vpc: &Vpc) {
+        if vpc.existing.is_none() || vpc.cidr.is_some() {
+            return;
+        }
         let given = vpc.endpoint_subnets.as_ref().is_some_and(|s| *s != ServiceSubnets::default());
         let unknown = vpc.zones.is_empty() || vpc.range().is_none();
-        if vpc.existing.is_some() && vpc.has_interface_endpoints() && unknown && !given {
-            let message = "endpoints need subnets, and there is nothing to place them by";
-            let help = "give `endpoint_subnets` (`use` or `cidrs`), or `zones` and `use.cidr`, or \
-                        leave only `s3` in `endpoints`";
-            self.error_with(&["vpcs", name, "use"], message, help);
-        }
+        let endpoints = vpc.has_interface_endpoints() && unknown && !given;
+        let workspaces = self.spec.workspaces.iter();
+        let workspaces: Vec<&str> = workspaces
+            .filter(|(_, w)| w.vpc.as_deref() == Some(name) && unplaced(w, vpc))
+            .map(|(workspace, _)| workspace.as_str())
+            .collect();
+        let ways = match (endpoints, workspaces.is_empty()) {
+            (false, true) => return,
+            (true, true) => {
+                "`endpoint_subnets` (`use` or `cidrs`), or leave only `s3` in `endpoints`"
+            }
+            (false, false) => "`subnets.use` to each workspace",
+            (true, false) => {
+                "`subnets.use` to each workspace and `endpoint_subnets.use` to the VPC"
+            }
+        };
+        let what = match (endpoints, listed(&workspaces, "and")) {
+            (true, names) if names.is_empty() => "endpoints".to_owned(),
+            (true, names) => format!("{names} and endpoints"),
+            (false, names) => names,
+        };
+        let message = format!("where the subnets of {what} could be made is not known");
+        let help = format!("give `zones` and `use.cidr` of the VPC, or give {ways}");
+        self.error_with(&["vpcs", name, "use"], message, help);
     }
 
     fn vpc_range(&mut self, place: &[&str], range: &Ipv4Net) {
         self.host_bits(place, range);
         if !(16..=28).contains(&range.prefix_len()) {
-            let message = format!("a VPC is a /16 to /28, not a /{}", range.prefix_len());
-            self.error(place, message);
+            let message = format!("AWS has VPCs of /16 to /28, not of /{}", range.prefix_len());
+            let help = if range.prefix_len() < 16 {
+                format!("choose a part of it, such as `{}/16`", range.network())
+            } else {
+                "a /16 leaves room for more workspaces".to_owned()
+            };
+            self.error_with(place, message, help);
         } else if range.prefix_len() > 25 {
-            let help = "two workspace subnets of /26 take a /25";
-            self.error_with(place, "the VPC is too small for a workspace", help);
+            let message = format!("a /{} is too small for a workspace", range.prefix_len());
+            let help = "the smallest workspace has two subnets of /26, which take a /25; a /16 \
+                        leaves room for more workspaces";
+            self.error_with(place, message, help);
         }
     }
 
     fn host_bits(&mut self, place: &[&str], cidr: &Ipv4Net) {
         if *cidr != cidr.trunc() {
             let help = format!("did you mean `{}`?", cidr.trunc());
-            self.error_with(place, format!("`{cidr}` is an address within a range"), help);
+            self.error_with(place, format!("`{cidr}` is an address in a range, not a range"), help);
         }
     }
 
     /// A zone that lies in the region; `key` tells whether it stands there as a key.
     fn zone(&mut self, place: &[&str], zone: &str, key: bool) {
+        if self.zones_elsewhere {
+            return;
+        }
         let region = &self.spec.region;
         let letter = zone.strip_prefix(region.as_str());
         let fits =
@@ -260,22 +330,27 @@ impl Check<'_> {
     }
 
     fn service_subnets(&mut self, name: &str, vpc: &Vpc, field: &str, subnets: &ServiceSubnets) {
-        if !subnets.cidrs.is_empty() && !subnets.existing.is_empty() {
-            self.error(&["vpcs", name, field], "give either `cidrs` or `use`, not both");
-        }
+        let ways = [("cidrs", !subnets.cidrs.is_empty()), ("use", !subnets.existing.is_empty())];
+        self.one_of(&["vpcs", name, field], &ways);
         for zone in subnets.existing.keys() {
             self.zone(&["vpcs", name, field, "use", zone], zone, true);
         }
         for (zone, cidr) in &subnets.cidrs {
             let place = ["vpcs", name, field, "cidrs", zone];
-            self.zone(&place, zone, true);
+            if vpc.zones.is_empty() {
+                self.zone(&place, zone, true);
+            }
             self.inside(&place, cidr, vpc);
             if cidr.prefix_len() > 28 {
-                self.error(&place, format!("AWS makes no subnet smaller than /28: `{cidr}`"));
+                let message = format!("AWS makes no subnet smaller than /28: `{cidr}`");
+                self.error_with(
+                    &place,
+                    message,
+                    "give at least a /28, which has 11 free addresses",
+                );
             }
-            if !vpc.zones.is_empty() && !vpc.zones.contains(zone) {
-                let message = format!("`{zone}` is not among the zones of the VPC");
-                self.found.push(Mistake::error(&place, message).key());
+            if !vpc.zones.is_empty() {
+                self.zone_of(&place, zone, vpc, true);
             }
         }
     }
@@ -285,16 +360,18 @@ impl Check<'_> {
         if let Some(range) = vpc.range()
             && !range.contains(cidr)
         {
-            self.error(place, format!("`{cidr}` does not lie within the VPC's `{range}`"));
+            let message = format!("`{cidr}` lies outside its VPC, which is `{range}`");
+            self.error_with(place, message, format!("choose a part of `{range}`"));
         }
     }
 
     fn private_link(&mut self, name: &str, vpc: &Vpc) {
         let link = &vpc.private_link;
         let place = ["vpcs", name, "private_link"];
-        if !link.frontend && (!link.clients.is_empty()) {
+        if !link.frontend && !link.clients.is_empty() {
             let here = ["vpcs", name, "private_link", "clients"];
-            self.error(&here, "`clients` are users, and `frontend` is off");
+            let message = "`clients` has no effect: the VPC has no endpoint for users";
+            self.error_with(&here, message, "turn on `frontend`, or leave out `clients`");
         }
         for ids in [&link.existing, &link.use_registrations].into_iter().flatten() {
             let wanted = link.links();
@@ -302,9 +379,9 @@ impl Check<'_> {
                 [crate::model::Link::Rest, crate::model::Link::Relay, crate::model::Link::Frontend]
             {
                 if ids.get(l).is_some() && !wanted.contains(&l) {
-                    let message = format!("an id for `{}` is given, which is not needed", l.name());
-                    let help = "`rest` and `relay` belong to `backend`, `frontend` to \
-                                `frontend_endpoint: own`";
+                    let message = format!("no endpoint `{}` is wanted, but its id given", l.name());
+                    let help = "leave it out, or turn on what it serves: `backend` for `rest` and \
+                                `relay`, `frontend_endpoint: own` for `frontend`";
                     self.error_with(&place, message, help);
                 }
             }
@@ -316,25 +393,29 @@ impl Check<'_> {
         let spec = self.spec;
         let place = ["peerings", name, "to", "cidr"];
         self.host_bits(&place, &peering.to.cidr);
-        let from = self.known(&["peerings", name, "from"], "VPC", &peering.from, &spec.vpcs);
+        let from =
+            self.known(&["peerings", name, "from"], ("VPC", "vpcs"), &peering.from, &spec.vpcs);
         if let Some(range) = from.and_then(Vpc::range) {
             let theirs = peering.to.cidr;
             if theirs.contains(&range) || range.contains(&theirs) {
                 let message = format!("`{theirs}` overlaps `{range}` of VPC `{}`", peering.from);
-                self.error_with(&place, message, "routes could not tell the two apart");
+                let help = "AWS cannot connect VPCs with overlapping ranges: one of them needs \
+                            another range";
+                self.error_with(&place, message, help);
             }
         } else if from.is_some() && !peering.to.route_tables.is_empty() {
             let message = format!("the range of VPC `{}` is not known", peering.from);
             let place = ["peerings", name, "to", "route_tables"];
-            self.error_with(&place, message, "routes back need it: give `use.cidr` there");
+            let help = format!("routes back lead to it: give VPC `{}` `use.cidr`", peering.from);
+            self.error_with(&place, message, help);
         }
         let far = peering.to.account.is_some() || peering.to.region.is_some();
         if far {
             let here = ["peerings", name, "to"];
             self.warn(
                 &here,
-                "the other side is another account or region: its acceptance, routes and rules \
-                 are up to you",
+                "the other side is in another account or region, where nothing is changed",
+                "there, accept the connection, add the routes back and open the security groups",
             );
         }
     }
@@ -344,10 +425,8 @@ impl Check<'_> {
         for (name, credentials) in &spec.credentials {
             self.name("credentials", name);
             let place = ["credentials", name];
-            let ways = [credentials.existing.is_some(), credentials.role.is_some()];
-            if ways.iter().filter(|w| **w).count() > 1 {
-                self.error(&place, "give either `role` or `use`, not both");
-            }
+            let (role, used) = (credentials.role.is_some(), credentials.existing.is_some());
+            self.one_of(&place, &[("role", role), ("use", used)]);
             if credentials.policy == Some(RolePolicy::Restricted) {
                 let message = "a restricted role serves exactly one workspace";
                 let help = "it is scoped to one security group; ask for it in that workspace's \
@@ -379,13 +458,10 @@ impl Check<'_> {
         let spec = self.spec;
         match settings.level {
             AccessLevel::Endpoint if settings.existing.is_none() && !listed => {
-                let help = "list VPCs in `allowed`, or use `level: account`";
-                let at = at("level");
-                self.error_with(
-                    &at,
-                    "no endpoint may reach the workspace: the list is empty",
-                    help,
-                );
+                let help = "list VPCs in `allowed`, or write `level: account`";
+                let message = "with `level: endpoint` and nothing in `allowed`, no endpoint may \
+                               reach the workspace";
+                self.error_with(&at("level"), message, help);
             }
             AccessLevel::Account if listed => {
                 let at = at(if settings.allowed.is_empty() {
@@ -393,7 +469,10 @@ impl Check<'_> {
                 } else {
                     "allowed"
                 });
-                self.error_with(&at, "the list has no effect", "it needs `level: endpoint`");
+                let message = "with `level: account` the list has no effect: any endpoint of the \
+                               Databricks account may reach the workspace";
+                let help = "write `level: endpoint`, or leave the list out";
+                self.error_with(&at, message, help);
             }
             _ => {}
         }
@@ -402,7 +481,7 @@ impl Check<'_> {
             let mut place = place.clone();
             let index = index.to_string();
             place.push(&index);
-            if let Some(vpc) = self.known(&place, "VPC", name, &spec.vpcs)
+            if let Some(vpc) = self.known(&place, ("VPC", "vpcs"), name, &spec.vpcs)
                 && vpc.private_link.users().is_none()
             {
                 let message = format!("VPC `{name}` has no endpoint for users");
@@ -415,44 +494,39 @@ impl Check<'_> {
         self.name("workspaces", name);
         let spec = self.spec;
         for (key, value) in &workspace.tags {
-            if let Some(why) = bad_tag(key, value) {
-                let place = ["workspaces", name, "tags", key];
-                self.found.push(Mistake::error(&place, why).key());
-            }
+            self.found.extend(bad_tag(&["workspaces", name, "tags", key], key, value));
         }
         let place = ["workspaces", name, "vpc"];
         let vpc = match &workspace.vpc {
-            Some(vpc) => self.known(&place, "VPC", vpc, &spec.vpcs),
+            Some(vpc) => self.known(&place, ("VPC", "vpcs"), vpc, &spec.vpcs),
             None => None,
         };
         match (&workspace.vpc, vpc) {
             (None, _) => self.managed_network(name, workspace),
-            (Some(_), Some(vpc)) => self.nodes(name, workspace, vpc),
-            (Some(_), None) => {}
+            (Some(_), Some(vpc)) if settled(vpc) => self.nodes(name, workspace, vpc),
+            (Some(_), _) => {}
         }
         if workspace.vpc.is_none() || vpc.is_some() {
             self.privacy(name, workspace, vpc);
         }
         self.workspace_credentials(name, workspace, vpc);
         let storage = &workspace.storage;
-        let ways = [&storage.bucket, &storage.existing, &storage.use_configuration];
-        if ways.iter().filter(|w| w.is_some()).count() > 1 {
-            let place = ["workspaces", name, "storage"];
-            self.error(&place, "give one of `bucket`, `use` and `use_configuration`");
-        }
+        let ways = [
+            ("bucket", storage.bucket.is_some()),
+            ("use", storage.existing.is_some()),
+            ("use_configuration", storage.use_configuration.is_some()),
+        ];
+        self.one_of(&["workspaces", name, "storage"], &ways);
         for (profile, wanted) in &workspace.instance_profiles {
             let place = ["workspaces", name, "instance_profiles", profile];
             let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             if profile.is_empty() || profile.len() > 40 || !profile.bytes().all(letters) {
                 let message = format!("`{profile}` cannot be a name here");
-                self.found.push(
-                    Mistake::error(&place, message)
-                        .key()
-                        .help("1 to 40 characters of a-z, 0-9 and hyphen"),
-                );
+                self.key_error(&place, message, "use 1 to 40 characters of a-z, 0-9 and hyphen");
             }
             if wanted.existing.is_some() && !wanted.policies.is_empty() {
-                self.error(&place, "the policies of a role that is used are not ours to attach");
+                let message = "a role that exists is used as it is: no policies are attached to it";
+                self.error_with(&place, message, "leave out `policies`, or leave out `use`");
             }
         }
     }
@@ -465,9 +539,9 @@ impl Check<'_> {
         ];
         for (field, _) in given.into_iter().filter(|(_, given)| *given) {
             let place = ["workspaces", name, field];
-            let message = format!("`{field}` needs a VPC: Databricks manages this one");
-            self.found
-                .push(Mistake::error(&place, message).key().help("give the workspace a `vpc`"));
+            let message = format!("`{field}` has no effect in a VPC that Databricks manages");
+            let help = format!("give the workspace a `vpc`, or leave out `{field}`");
+            self.key_error(&place, message, help);
         }
     }
 
@@ -475,9 +549,14 @@ impl Check<'_> {
         let default = Subnets::default();
         let subnets = workspace.subnets.as_ref().unwrap_or(&default);
         let place = ["workspaces", name, "subnets"];
-        if subnets.ways() > 1 {
-            let message = "give one of `nodes_per_zone`, `prefix`, `cidrs`, `use` and `share`";
-            self.error(&place, message);
+        let ways = [
+            ("nodes_per_zone", subnets.nodes_per_zone.is_some()),
+            ("prefix", subnets.prefix.is_some()),
+            ("cidrs", !subnets.cidrs.is_empty()),
+            ("use", !subnets.existing.is_empty()),
+            ("share", subnets.share.is_some()),
+        ];
+        if !self.one_of(&place, &ways) {
             return;
         }
         if let Some(owner) = &subnets.share {
@@ -487,7 +566,8 @@ impl Check<'_> {
         if !subnets.existing.is_empty() {
             if subnets.existing.len() < 2 {
                 let here = ["workspaces", name, "subnets", "use"];
-                self.error(&here, "a workspace needs at least two subnets, in different zones");
+                let message = "a workspace needs at least two subnets, in different zones";
+                self.error_with(&here, message, "add a subnet in another zone");
             }
             return;
         }
@@ -495,11 +575,13 @@ impl Check<'_> {
             && !subnets.prefix_length().is_some_and(|p| (17..=26).contains(&p))
         {
             let here = ["workspaces", name, "subnets", "prefix"];
-            self.error(&here, format!("workspace subnets are /17 to /26, not `{prefix}`"));
+            let message = format!("a workspace subnet is a /17 to /26, not a `{prefix}`");
+            self.error_with(&here, message, SIZES);
         }
         if subnets.prefix_length() == Some(26) {
             let here = ["workspaces", name, "subnets", "prefix"];
-            self.warn(&here, "sources disagree whether a /26 is accepted; it holds 29 nodes");
+            let message = "sources disagree whether Databricks accepts a /26";
+            self.warn(&here, message, "a /25 is safe; it has room for 61 nodes, a /26 for 29");
         }
         for (index, zone) in subnets.zones.iter().enumerate() {
             let here = ["workspaces", name, "subnets", "zones", &index.to_string()];
@@ -510,26 +592,16 @@ impl Check<'_> {
             self.zone_of(&here, zone, vpc, true);
             self.inside(&here, cidr, vpc);
             if !(17..=26).contains(&cidr.prefix_len()) {
-                self.error(&here, format!("workspace subnets are /17 to /26, not `{cidr}`"));
+                let message = format!("a workspace subnet is a /17 to /26, not `{cidr}`");
+                self.error_with(&here, message, SIZES);
             }
         }
-        let zones = match (subnets.cidrs.len(), subnets.zones.len()) {
-            (0, 0) => vpc.zones.len(),
-            (0, zones) => zones,
-            (cidrs, _) => cidrs,
-        };
-        if zones < 2
-            && (vpc.existing.is_some() || !subnets.zones.is_empty() || !subnets.cidrs.is_empty())
-        {
+        // Zones of the VPC are its own business.
+        let own = [("cidrs", subnets.cidrs.len()), ("zones", subnets.zones.len())];
+        if let Some((field, 1)) = own.into_iter().find(|(_, zones)| *zones > 0) {
             let message = "a workspace needs subnets in at least two zones";
-            let help = "list `zones` in the VPC, or `use` two subnets that exist";
-            self.found.push(Mistake::error(&["workspaces", name], message).key().help(help));
-        }
-        if subnets.cidrs.is_empty() && vpc.range().is_none() && vpc.existing.is_some() {
-            let message = "there is no range to make subnets in";
-            let help = "give the VPC `use.cidr`, or this workspace `subnets.use` or \
-                        `subnets.cidrs`";
-            self.found.push(Mistake::error(&["workspaces", name], message).key().help(help));
+            let help = "add another zone of the VPC";
+            self.key_error(&["workspaces", name, "subnets", field], message, help);
         }
     }
 
@@ -539,9 +611,13 @@ impl Check<'_> {
         } else if !vpc.zones.iter().any(|z| z == zone) {
             let zones: Vec<&str> = vpc.zones.iter().map(String::as_str).collect();
             let message = format!("`{zone}` is not among the zones of the VPC");
-            let mut mistake = Mistake::error(place, message);
+            let help = if zones.is_empty() {
+                "list it in `zones` of the VPC".to_owned()
+            } else {
+                format!("choose {}, or add it to `zones` of the VPC", listed(&zones, "or"))
+            };
+            let mut mistake = Mistake::error(place, message).help(help);
             mistake.at_key = key;
-            mistake.help = Some(format!("they are {}", listed(&zones)));
             self.found.push(mistake);
         }
     }
@@ -549,18 +625,23 @@ impl Check<'_> {
     fn share(&mut self, name: &str, workspace: &Workspace, owner: &str) {
         let spec = self.spec;
         let place = ["workspaces", name, "subnets", "share"];
-        let Some(theirs) = self.known(&place, "workspace", owner, &spec.workspaces) else { return };
+        let Some(theirs) = self.known(&place, ("workspace", "workspaces"), owner, &spec.workspaces)
+        else {
+            return;
+        };
         if owner == name {
-            self.error(&place, "a workspace cannot share its subnets with itself");
+            let help = "name another workspace of the VPC, or leave out `share`";
+            self.error_with(&place, "a workspace cannot share its subnets with itself", help);
         } else if theirs.subnets.as_ref().is_some_and(|s| s.share.is_some()) {
-            self.error(&place, format!("`{owner}` has no subnets of its own to share"));
+            let message = format!("workspace `{owner}` has no subnets of its own to share");
+            self.error_with(&place, message, "name the workspace whose subnets it shares");
         } else if theirs.vpc != workspace.vpc {
-            self.error(&place, format!("`{owner}` is not in the same VPC"));
+            let message = format!("workspace `{owner}` is not in the same VPC");
+            self.error_with(&place, message, "subnets can be shared within a VPC only");
         } else {
-            let message = format!(
-                "nodes share the addresses of `{owner}`; Databricks advises subnets of their own"
-            );
-            self.warn(&place, message);
+            let message = format!("nodes compete with those of `{owner}` for addresses");
+            let help = "Databricks advises subnets of its own for each workspace";
+            self.warn(&place, message, help);
         }
     }
 
@@ -572,25 +653,28 @@ impl Check<'_> {
         let public = ["workspaces", name, "public_access"];
         if workspace.private_link == Some(true) && !vpc.is_some_and(|v| v.private_link.backend) {
             let help = match vpc {
-                Some(_) => "turn on `private_link.backend` of its VPC",
-                None => "a VPC that Databricks manages can never have them; give it a `vpc`",
+                Some(_) => "write `private_link: { backend: true }` in the VPC",
+                None => "a VPC that Databricks manages cannot have one: give the workspace a `vpc`",
             };
-            self.error_with(&link, "the VPC has no private connections for nodes", help);
+            self.error_with(&link, "the VPC has no private connection for nodes", help);
         } else if !workspace.public_access {
             let settled = workspace.private_access.as_ref().is_some_and(|a| a.existing.is_some());
             let problem = match (vpc, backend, frontend) {
                 (None, ..) => Some((
                     "a workspace in a VPC that Databricks manages is always public",
-                    "give it a `vpc` with `private_link: { backend: true, frontend: true }`",
+                    "give the workspace a `vpc` that has `private_link: { backend: true, frontend: \
+                     true }`",
                 )),
                 (Some(_), true, true) => None,
                 (Some(_), true, false) => Some((
-                    "nobody could log in: there is no endpoint for users",
-                    "turn on `private_link.frontend` of its VPC, or `public_access`",
+                    "nobody could log in: the VPC has no endpoint for users",
+                    "write `private_link: { backend: true, frontend: true }` in its VPC, or \
+                     `public_access: true` here",
                 )),
                 (Some(_), false, _) => Some((
-                    "nodes would have no way to the control plane",
-                    "turn on `private_link.backend` of its VPC, or `public_access`",
+                    "without public access, nodes need a private connection to the control plane",
+                    "write `private_link: { backend: true, frontend: true }` in its VPC, or \
+                     `public_access: true` here",
                 )),
             };
             // Users may come through an endpoint elsewhere that settings made elsewhere admit.
@@ -603,29 +687,35 @@ impl Check<'_> {
             && (backend || frontend || !workspace.public_access)
         {
             let place = ["workspaces", name, "tier"];
-            let help = "leave `tier` out, or say `enterprise`";
+            let help = "leave out `tier`, or write `enterprise`";
             self.error_with(&place, "private connections need the tier `enterprise`", help);
         }
         if let Some(access) = &workspace.private_access {
             self.private_access(name, workspace, access);
         }
         // Without a way out nodes depend on endpoints alone.
-        let Some(vpc) = vpc else { return };
+        let Some(vpc) = vpc.filter(|vpc| settled(vpc) && !unplaced(workspace, vpc)) else { return };
         let no_nat = vpc.nat() == Nat::None
             && vpc.existing.as_ref().is_none_or(|e| e.nat_gateways.is_empty());
         let made = workspace.subnets.as_ref().is_none_or(|s| s.existing.is_empty());
-        if no_nat && made && !backend {
+        // Told already: private connections are wanted, and missing.
+        let told = !workspace.public_access || workspace.private_link == Some(true);
+        if no_nat && made && !backend && !told {
             let message = "nodes could not reach the control plane: no NAT, no private connection";
-            let help = "give the VPC `nat: single`, or `private_link.backend`";
-            self.found.push(Mistake::error(&["workspaces", name], message).key().help(help));
-        } else if no_nat && made {
+            let help = "write `nat: single` or `private_link: { backend: true }` in the VPC";
+            self.key_error(&["workspaces", name], message, help);
+        } else if no_nat && made && backend {
             let needed = [crate::Service::S3, crate::Service::Sts, crate::Service::Kinesis];
-            for service in needed.iter().filter(|s| !vpc.endpoints.contains(s)) {
-                let message = format!(
-                    "without NAT, nodes need the endpoint `{}` of their VPC",
-                    service.name()
-                );
-                self.found.push(Mistake::error(&["workspaces", name], message).key());
+            let missing: Vec<&str> = needed
+                .iter()
+                .filter(|service| !vpc.endpoints.contains(service))
+                .map(|service| service.name())
+                .collect();
+            if !missing.is_empty() {
+                let missing = listed(&missing, "and");
+                let message = format!("without NAT, nodes cannot reach {missing} of AWS");
+                let help = format!("add {missing} to `endpoints` of the VPC, or give it NAT");
+                self.key_error(&["workspaces", name], message, help);
             }
         }
     }
@@ -633,24 +723,32 @@ impl Check<'_> {
     fn private_access(&mut self, name: &str, workspace: &Workspace, access: &PrivateAccess) {
         let spec = self.spec;
         let place = ["workspaces", name, "private_access"];
-        if access.shared.is_some() && access.existing.is_some() {
-            self.error(&place, "give either `shared` or `use`, not both");
-        }
+        let ways = [("shared", access.shared.is_some()), ("use", access.existing.is_some())];
+        self.one_of(&place, &ways);
         if let Some(shared) = &access.shared {
             let at = ["workspaces", name, "private_access", "shared"];
-            let settings =
-                self.known(&at, "private access settings", shared, &spec.private_access_settings);
+            let settings = self.known(
+                &at,
+                ("private access settings", "private_access_settings"),
+                shared,
+                &spec.private_access_settings,
+            );
             if let Some(settings) = settings
                 && settings.public_access != workspace.public_access
             {
                 let message = format!(
-                    "`{shared}` has `public_access: {}`, this workspace `{}`",
+                    "`{shared}` has `public_access: {}`, this workspace has `{}`",
                     settings.public_access, workspace.public_access
                 );
-                self.error_with(&at, message, "they must be the same");
+                let help = "make the two the same, or give the workspace other settings";
+                self.error_with(&at, message, help);
             }
             if access.level != AccessLevel::Account || !access.allowed.is_empty() {
-                self.error(&place, "who is allowed stands in the shared settings");
+                let message = "with `shared`, the shared settings say who is allowed";
+                let help = format!(
+                    "leave out `level` and `allowed`, or change `private_access_settings.{shared}`"
+                );
+                self.error_with(&place, message, help);
             }
             return;
         }
@@ -672,10 +770,11 @@ impl Check<'_> {
             && access.existing.is_none()
             && !workspace.public_access
             && access.allowed_registrations.is_empty()
+            && !access.allowed.is_empty()
         {
             let at = ["workspaces", name, "private_access", "allowed"];
             let message = format!("users in VPC `{vpc}` could not reach this workspace");
-            self.warn(&at, message);
+            self.warn(&at, message, format!("add `{vpc}` if they should"));
         }
     }
 
@@ -683,35 +782,41 @@ impl Check<'_> {
         let spec = self.spec;
         let credentials = &workspace.credentials;
         let place = ["workspaces", name, "credentials"];
-        let ways = [&credentials.shared, &credentials.role, &credentials.existing];
-        let ways = ways.iter().filter(|w| w.is_some()).count();
-        if ways > 1 {
-            self.error(&place, "give one of `shared`, `role` and `use`");
-        }
+        let ways = [
+            ("shared", credentials.shared.is_some()),
+            ("role", credentials.role.is_some()),
+            ("use", credentials.existing.is_some()),
+        ];
+        self.one_of(&place, &ways);
         if let Some(shared) = &credentials.shared {
             let at = ["workspaces", name, "credentials", "shared"];
-            self.known(&at, "credentials", shared, &spec.credentials);
+            self.known(&at, ("credentials", "credentials"), shared, &spec.credentials);
         }
         let at = ["workspaces", name, "credentials", "policy"];
         let Some(policy) = credentials.policy else { return };
-        if ways > 0 {
-            self.error(&at, "the policy of a role that is not made here cannot be chosen");
+        if let Some((way, _)) = ways.iter().find(|(_, given)| *given) {
+            let message = "only the policy of a role that is made for the workspace can be chosen";
+            self.error_with(&at, message, format!("leave out `policy`, or leave out `{way}`"));
             return;
         }
         match policy {
             RolePolicy::Managed if workspace.vpc.is_some() => {
-                self.warn(&at, "the role may build networks, which a VPC of yours does not need");
+                let message = "the role may build networks, which a VPC of yours does not need";
+                self.warn(&at, message, "`customer` is enough");
             }
             RolePolicy::Customer | RolePolicy::Restricted if workspace.vpc.is_none() => {
-                let help = "use `managed`, or give the workspace a `vpc`";
-                self.error_with(&at, "Databricks must be able to build the VPC", help);
+                let message = "without a `vpc`, the role must be able to build one";
+                let help = "write `managed`, or give the workspace a `vpc`";
+                self.error_with(&at, message, help);
             }
             RolePolicy::Restricted => {
                 let known =
                     vpc.is_some_and(|v| v.existing.is_some()) && workspace.security_group.is_some();
                 if !known {
-                    let message = "a restricted role is scoped to ids that must be known before";
-                    let help = "it needs a VPC and a security group that are used, not made";
+                    let message = "a restricted role names the ids of a VPC and a security group, \
+                                   which must be known before";
+                    let help = "give a VPC with `use` and a `security_group` that exists, or write \
+                                `policy: customer`";
                     self.error_with(&at, message, help);
                 }
             }
@@ -734,11 +839,18 @@ impl Check<'_> {
             let mut mistake = None;
             if !bucket_fits(&bucket) {
                 let message = format!("`{bucket}` cannot be the name of a root bucket");
-                let help = "3 to 63 characters of a-z, 0-9 and hyphen, no dots, no hyphen first";
+                let rule = "3 to 63 characters of a-z, 0-9 and hyphen, no hyphen at either end";
+                let help = if given {
+                    format!("use {rule}")
+                } else {
+                    format!("the default does not fit; choose one in `storage.bucket`: {rule}")
+                };
                 mistake = Some(Mistake::error(place, message).help(help));
             } else if let Some(other) = users.get(&bucket) {
-                let message = format!("`{bucket}` is the root bucket of `{other}` already");
-                mistake = Some(Mistake::error(place, message).help("each workspace has its own"));
+                let message =
+                    format!("`{bucket}` is the root bucket of workspace `{other}` already");
+                let help = "choose another: a root bucket serves one workspace only";
+                mistake = Some(Mistake::error(place, message).help(help));
             }
             users.entry(bucket).or_insert(name);
             if let Some(mut mistake) = mistake {
@@ -756,22 +868,44 @@ fn bucket_fits(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-fn bad_tag(key: &str, value: &str) -> Option<String> {
-    if key.is_empty() || key.chars().count() > 127 || value.chars().count() > 255 {
-        Some("a tag has a key of 1 to 127 and a value of at most 255 characters".to_owned())
+/// Room for nodes, by the size of a subnet.
+const SIZES: &str = "a /26 has room for 29 nodes, a /22 for 509, a /17 for 16381";
+
+/// Whether it is clear that the VPC is made, or that it is used.
+fn settled(vpc: &Vpc) -> bool {
+    vpc.cidr.is_some() != vpc.existing.is_some()
+}
+
+/// Whether a used VPC does not tell where the subnets of the workspace would be made.
+fn unplaced(workspace: &Workspace, vpc: &Vpc) -> bool {
+    let default = Subnets::default();
+    let subnets = workspace.subnets.as_ref().unwrap_or(&default);
+    let made = subnets.existing.is_empty() && subnets.share.is_none() && subnets.cidrs.is_empty();
+    let zones = subnets.zones.is_empty() && vpc.zones.len() < 2;
+    vpc.existing.is_some() && made && (zones || vpc.range().is_none())
+}
+
+fn bad_tag(place: &[&str], key: &str, value: &str) -> Option<Mistake> {
+    let (message, help) = if key.is_empty() {
+        ("a tag needs a key".to_owned(), "write `key: value`")
+    } else if key.chars().count() > 127 || value.chars().count() > 255 {
+        let message = "a tag has a key of at most 127 and a value of at most 255 characters";
+        (message.to_owned(), "shorten it")
     } else if key.starts_with("aws:") || key.starts_with("dbxctl:") || key == "Name" {
-        Some(format!("tag `{key}` is not yours to set"))
+        let help = "leave it out: `Name`, `aws:…` and `dbxctl:…` are set by AWS and by dbxctl";
+        (format!("the tag `{key}` is not yours to set"), help)
     } else {
-        None
-    }
+        return None;
+    };
+    Some(Mistake::error(place, message).key().help(help))
 }
 
 /// `a`, `a` and `b`, `a`, `b` and `c`.
-fn listed(names: &[&str]) -> String {
+fn listed(names: &[&str], last: &str) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        Some((only, [])) => only.clone(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
         None => String::new(),
     }
 }

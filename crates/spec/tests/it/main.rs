@@ -50,6 +50,8 @@ fn bad_specs_are_explained() {
     let entries = fs::read_dir(gallery()).expect("the gallery");
     let mut cases: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     cases.retain(|path| path.extension().is_none_or(|ending| ending != "txt"));
+    // Well formed: what is wrong there is told by the blueprint, whose test it is.
+    cases.retain(|path| !path.ends_with("placement"));
     cases.sort();
     assert!(cases.len() >= 40, "{} cases", cases.len());
     let mut wrong = Vec::new();
