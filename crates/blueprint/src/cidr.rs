@@ -29,11 +29,11 @@ pub(crate) enum Purpose {
 }
 
 /// Why a subnet has no place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum NoPlace {
     #[error("the range of the VPC is not known")]
     NoRange,
-    #[error("zone letters beyond `h` have no place of their own")]
+    #[error("zones with a letter beyond `h` have no place of their own")]
     Letter,
     #[error("the VPC is too small")]
     TooSmall,

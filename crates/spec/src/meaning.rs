@@ -168,11 +168,7 @@ impl Check<'_> {
 
     /// Names become parts of the names of objects.
     fn name(&mut self, map: &str, name: &str) {
-        let fits = (1..=40).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !name.starts_with('-')
-            && !name.ends_with('-');
-        if !fits {
+        if !name_fits(name) {
             let message = format!("`{name}` cannot be a name here");
             let help = "use 1 to 40 characters of a-z, 0-9 and hyphen, no hyphen at either end";
             self.key_error(&[map, name], message, help);
@@ -268,21 +264,19 @@ impl Check<'_> {
             .collect();
         let ways = match (endpoints, workspaces.is_empty()) {
             (false, true) => return,
-            (true, true) => {
-                "`endpoint_subnets` (`use` or `cidrs`), or leave only `s3` in `endpoints`"
-            }
-            (false, false) => "`subnets.use` to each workspace",
-            (true, false) => {
-                "`subnets.use` to each workspace and `endpoint_subnets.use` to the VPC"
-            }
+            (true, true) => "it `endpoint_subnets.use`, or leave only `s3` in `endpoints`",
+            (false, false) => "each workspace `subnets.use`",
+            (true, false) => "each workspace `subnets.use` and the VPC `endpoint_subnets.use`",
         };
         let what = match (endpoints, listed(&workspaces, "and")) {
             (true, names) if names.is_empty() => "endpoints".to_owned(),
             (true, names) => format!("{names} and endpoints"),
             (false, names) => names,
         };
-        let message = format!("where the subnets of {what} could be made is not known");
-        let help = format!("give `zones` and `use.cidr` of the VPC, or give {ways}");
+        let missing = [("zones", vpc.zones.len() < 2), ("use.cidr", vpc.range().is_none())];
+        let missing: Vec<&str> = missing.iter().filter(|m| m.1).map(|m| m.0).collect();
+        let message = format!("nothing says where in this VPC to make subnets for {what}");
+        let help = format!("give the VPC {}, or give {ways}", listed(&missing, "and"));
         self.error_with(&["vpcs", name, "use"], message, help);
     }
 
@@ -836,6 +830,10 @@ impl Check<'_> {
             let place = if given { &place[..] } else { &place[..2] };
             let bucket = spec.bucket_of(name, workspace).or_else(|| storage.existing.clone());
             let Some(bucket) = bucket else { continue };
+            // The default repeats the name, about which all is told already.
+            if !given && !name_fits(name) {
+                continue;
+            }
             let mut mistake = None;
             if !bucket_fits(&bucket) {
                 let message = format!("`{bucket}` cannot be the name of a root bucket");
@@ -861,11 +859,19 @@ impl Check<'_> {
     }
 }
 
+fn name_fits(name: &str) -> bool {
+    (1..=40).contains(&name.len()) && plain(name)
+}
+
 fn bucket_fits(name: &str) -> bool {
-    (3..=63).contains(&name.len())
+    (3..=63).contains(&name.len()) && plain(name)
+}
+
+/// Letters, digits and hyphens within.
+fn plain(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-')
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Room for nodes, by the size of a subnet.
@@ -886,17 +892,16 @@ fn unplaced(workspace: &Workspace, vpc: &Vpc) -> bool {
 }
 
 fn bad_tag(place: &[&str], key: &str, value: &str) -> Option<Mistake> {
-    let (message, help) = if key.is_empty() {
-        ("a tag needs a key".to_owned(), "write `key: value`")
-    } else if key.chars().count() > 127 || value.chars().count() > 255 {
-        let message = "a tag has a key of at most 127 and a value of at most 255 characters";
-        (message.to_owned(), "shorten it")
-    } else if key.starts_with("aws:") || key.starts_with("dbxctl:") || key == "Name" {
-        let help = "leave it out: `Name`, `aws:…` and `dbxctl:…` are set by AWS and by dbxctl";
-        (format!("the tag `{key}` is not yours to set"), help)
-    } else {
-        return None;
-    };
+    let (message, help) =
+        if key.is_empty() || key.chars().count() > 127 || value.chars().count() > 255 {
+            let message = "a tag has a key of 1 to 127 and a value of at most 255 characters";
+            (message.to_owned(), "choose a shorter one")
+        } else if key.starts_with("aws:") || key.starts_with("dbxctl:") || key == "Name" {
+            let help = "leave it out: AWS or dbxctl sets `Name`, `aws:…` and `dbxctl:…`";
+            (format!("the tag `{key}` is not yours to set"), help)
+        } else {
+            return None;
+        };
     Some(Mistake::error(place, message).key().help(help))
 }
 

@@ -6,6 +6,7 @@
     reason = "a chore's result is what it prints"
 )]
 
+mod bench;
 mod cargo;
 mod catalogue;
 #[cfg(test)]
@@ -23,6 +24,7 @@ const USAGE: &str = "\
 usage: cargo xtask <verb>
 
   test                 build everything and run all tests; makes .venv when needed
+  bench [--release]    measure time and memory by size of the spec; prints a table
   schemas [--check]    write schemas/*.schema.json, or say which are stale
   catalogue [--check]  write specs/kinds.md from the kinds, or say that it is stale";
 
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["test"] => test::run_all(),
+        ["bench"] => bench::run_all(false),
+        ["bench", "--release"] => bench::run_all(true),
         ["schemas"] => generated::write(&schemas::files()?),
         ["schemas", "--check"] => generated::check(&schemas::files()?, "cargo xtask schemas"),
         ["catalogue"] => generated::write(&catalogue::files()?),

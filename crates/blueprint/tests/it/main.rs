@@ -238,3 +238,53 @@ fn mistakes_are_told_where_they_are() {
         assert_eq!(blueprint::expand(&spec).stack, spec.name);
     }
 }
+
+/// The gallery of what is well formed and has no place: `tests/bad-specs/placement`.
+///
+/// `UPDATE_GOLDEN=1` writes what is shown now.
+#[test]
+fn misplaced_specs_are_explained() {
+    #[expect(clippy::disallowed_methods, reason = "the switch of whoever runs the test")]
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bad-specs/placement");
+    let files = std::fs::read_dir(&folder).expect("the gallery");
+    let mut cases: Vec<PathBuf> = files.map(|f| f.expect("a folder entry").path()).collect();
+    cases.retain(|case| case.extension().is_some_and(|e| e == "yaml"));
+    cases.sort();
+    assert!(cases.len() >= 10, "{} cases", cases.len());
+    let mut wrong = Vec::new();
+    for case in cases {
+        let name = case.file_name().expect("a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&case).expect("a readable case");
+        let files = [SourceFile { name: name.clone(), text }];
+        let loaded = match spec::load(&files, &|_| None) {
+            Ok(loaded) => loaded,
+            Err(early) => {
+                let early = spec::render(&early, &files, false, 100);
+                wrong.push(format!("{name}: this is told before any place is looked for\n{early}"));
+                continue;
+            }
+        };
+        let found = loaded.explain(blueprint::mistakes(&loaded.spec));
+        if !found.iter().any(spec::Diagnostic::is_error) {
+            wrong.push(format!("{name}: nothing was found wrong with it"));
+        }
+        for mistake in found.iter().filter(|mistake| mistake.help.is_none()) {
+            wrong.push(format!("{name}: `{}` does not say what to do", mistake.message));
+        }
+        let shown = spec::render(&found, &files, false, 100);
+        let golden = case.with_extension("txt");
+        if update {
+            std::fs::write(&golden, &shown).expect("a writable gallery");
+            continue;
+        }
+        match std::fs::read_to_string(&golden) {
+            Ok(expected) if expected == shown => {}
+            Ok(expected) => {
+                wrong.push(format!("{name}:\n--- expected\n{expected}--- shown\n{shown}"));
+            }
+            Err(_) => wrong.push(format!("{name}: {} is missing", golden.display())),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}

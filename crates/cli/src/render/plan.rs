@@ -1,6 +1,6 @@
 //! The plan for people: grouped by shared parts and workspaces, what changes, from what to what, why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Action, Effect, Group, Plan, PlannedChange, Step, Why, as_output};
 use serde_json::Value;
@@ -103,7 +103,7 @@ fn essentials(props: &Value, room: usize) -> String {
         };
         let item = if text.is_empty() { name.clone() } else { format!("{name} {text}") };
         if line.chars().count() + item.chars().count() + 2 > room {
-            break;
+            continue;
         }
         if !line.is_empty() {
             line += ", ";
@@ -117,52 +117,97 @@ fn change(change: &PlannedChange) -> String {
     let why = match &change.why {
         Why::Spec => "the spec asks for it".to_owned(),
         Why::Drift => "it was changed outside dbxctl".to_owned(),
-        Why::Follows(address) => format!("{address} is made anew"),
+        Why::Follows(address) => format!("{address} is new"),
         Why::Unfinished => "an earlier apply did not get to it".to_owned(),
     };
     let forces = match change.effect {
         Effect::Replace => paint(Ink::Red, "; it cannot be changed, so this needs a new one"),
         Effect::Update => String::new(),
     };
-    let (before, after) = (pretty(&change.before), pretty(&change.after));
-    let field = &change.field;
-    if !before.contains('\n') && !after.contains('\n') {
-        let line = format!("      {field}: {before} → {after}");
-        return format!("{line}  {}{forces}\n", paint(Ink::Dim, &format!("({why})")));
-    }
-    let mut text = format!("      {field}:  {}{forces}\n", paint(Ink::Dim, &format!("({why})")));
-    let diff = TextDiff::from_lines(&before, &after);
-    for (index, hunk) in diff.grouped_ops(1).iter().enumerate() {
-        if index > 0 {
-            text += "          …\n";
-        }
-        for op in hunk {
-            for line in diff.iter_changes(op) {
-                let value = line.value().trim_end();
-                text += &match line.tag() {
-                    ChangeTag::Delete => paint(Ink::Red, &format!("        - {value}")),
-                    ChangeTag::Insert => paint(Ink::Green, &format!("        + {value}")),
-                    ChangeTag::Equal => format!("          {value}"),
-                };
-                text.push('\n');
-            }
+    let why = paint(Ink::Dim, &format!("({why})"));
+    let lines = differences(&change.field, &spell_out(&change.before), &spell_out(&change.after));
+    match lines.as_slice() {
+        [line] => format!("      {line}  {why}{forces}\n"),
+        lines => {
+            let lines: String = lines.iter().map(|line| format!("        {line}\n")).collect();
+            format!("      {}:  {why}{forces}\n{lines}", change.field)
         }
     }
-    text
 }
 
-/// A value as a person reads it: bare text, one line for small ones, known-after-apply in words.
+/// What differs, one line each: maps by key, lists by member, long members by line.
+fn differences(path: &str, before: &Value, after: &Value) -> Vec<String> {
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) if is_map(old) && is_map(new) => {
+            let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let differing = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+            let value =
+                |fields: &Map, key: &String| fields.get(key).cloned().unwrap_or(Value::Null);
+            differing
+                .flat_map(|key| {
+                    differences(&format!("{path}.{key}"), &value(old, key), &value(new, key))
+                })
+                .collect()
+        }
+        (Value::Array(old), Value::Array(new)) if old.iter().chain(new).all(is_short) => {
+            let only = |these: &[Value], those: &[Value], sign: &str, ink: Ink| -> Vec<String> {
+                let only = these.iter().filter(|item| !those.contains(item));
+                only.map(|item| paint(ink, &format!("{sign} {}", pretty(item)))).collect()
+            };
+            let mut lines = only(old, new, "-", Ink::Red);
+            lines.extend(only(new, old, "+", Ink::Green));
+            lines
+        }
+        _ if is_short(before) && is_short(after) => {
+            vec![format!("{path}: {} → {}", pretty(before), pretty(after))]
+        }
+        _ => by_line(&long(before), &long(after)),
+    }
+}
+
+type Map = serde_json::Map<String, Value>;
+
+/// Whether the object is a map of short values, such as tags, rather than a document.
+fn is_map(fields: &Map) -> bool {
+    fields.values().all(|value| is_short(value) || value.is_object())
+}
+
+fn is_short(value: &Value) -> bool {
+    serde_json::to_string(value).is_ok_and(|text| text.len() <= 110)
+}
+
+fn long(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+fn by_line(before: &str, after: &str) -> Vec<String> {
+    let diff = TextDiff::from_lines(before, after);
+    let mut lines = Vec::new();
+    for (index, hunk) in diff.grouped_ops(1).iter().enumerate() {
+        if index > 0 {
+            lines.push("  …".to_owned());
+        }
+        for change in hunk.iter().flat_map(|op| diff.iter_changes(op)) {
+            let value = change.value().trim_end();
+            lines.push(match change.tag() {
+                ChangeTag::Delete => paint(Ink::Red, &format!("- {value}")),
+                ChangeTag::Insert => paint(Ink::Green, &format!("+ {value}")),
+                ChangeTag::Equal => format!("  {value}"),
+            });
+        }
+    }
+    lines
+}
+
+/// A short value as a person reads it: bare text, words for nothing.
 fn pretty(value: &Value) -> String {
-    let value = spell_out(value);
-    match &value {
+    match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
         Value::Object(fields) if fields.is_empty() => "none".to_owned(),
-        Value::Array(_) | Value::Object(_) => {
-            serde_json::to_string_pretty(&value).unwrap_or_default() + "\n"
-        }
-        other => other.to_string(),
+        // `{"ingress": …}`-like members read better without the quotes of JSON.
+        other => other.to_string().replace('"', "").replace(',', ", ").replace(':', ": "),
     }
 }
 
@@ -175,5 +220,36 @@ fn spell_out(value: &Value) -> Value {
         Value::Array(items) => items.iter().map(spell_out).collect(),
         Value::Object(fields) => fields.iter().map(|(n, v)| (n.clone(), spell_out(v))).collect(),
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::differences;
+
+    #[test]
+    fn differences_are_told_in_the_shortest_way_that_is_clear() {
+        let long = |last: &str| json!({"statements": [{"sid": "x".repeat(120), "last": last}]});
+        let cases = [
+            ("one tag", json!({"a": "1", "b": "2"}), json!({"a": "1", "b": "3"})),
+            ("a new tag", json!({}), json!({"a": "1"})),
+            ("a switch", json!(true), json!(false)),
+            ("nothing to something", json!(null), json!("x")),
+            ("a set", json!(["a", "b"]), json!(["b", "c"])),
+            ("rules", json!([{"protocol": "tcp", "from": 443}]), json!([])),
+            (
+                "unknown",
+                json!(["a"]),
+                super::spell_out(&json!([{"$output": {"address": "t.a/x", "field": "id"}}])),
+            ),
+            ("a document", long("one"), long("two")),
+        ];
+        let mut all = String::new();
+        for (name, before, after) in cases {
+            all += &format!("# {name}\n{}\n\n", differences("field", &before, &after).join("\n"));
+        }
+        insta::assert_snapshot!(all);
     }
 }

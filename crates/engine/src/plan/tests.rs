@@ -140,7 +140,8 @@ fn the_planner_in_a_table() {
         (v.0, props)
     };
     let dear = ("t.dear/d", props(&[], &[], 1));
-    let cases: Vec<(&str, Vec<(&str, Value)>, Vec<(&str, Value)>)> = vec![
+    type Nodes = Vec<(&'static str, Value)>;
+    let cases: Vec<(&str, Nodes, Nodes)> = vec![
         ("create in order", vec![], vec![b.clone(), a.clone()]),
         ("nothing to do", vec![a.clone(), b.clone()], vec![a.clone(), b.clone()]),
         ("update", vec![a.clone(), b.clone()], vec![("t.plain/a", props(&[], &[], 2)), b.clone()]),

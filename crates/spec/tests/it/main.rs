@@ -65,6 +65,9 @@ fn bad_specs_are_explained() {
         if shown.contains("hunter2") {
             wrong.push(format!("{name}: a value from the environment was printed"));
         }
+        for problem in shown.split("\n\n").filter(|problem| !problem.contains("= help: ")) {
+            wrong.push(format!("{name}: does not say what to do:\n{problem}"));
+        }
         if update {
             fs::write(&golden, &shown).expect("a writable gallery");
         } else {
