@@ -193,7 +193,10 @@ pub(crate) fn databricks_config(target: &Target) -> Result<databricks::Config> {
             .then(|| target.databricks_account.clone()),
         ..databricks::Given::default()
     };
-    Ok(databricks::Config::resolve(&given, &environment, file.as_deref())?)
+    databricks::Config::resolve(&given, &environment, file.as_deref()).map_err(|error| {
+        Fail::new(Exit::Error, error.message)
+            .hint("see `Credentials` in the README, or rehearse without any: `--cloud sandbox`")
+    })
 }
 
 async fn check_identity(target: &Target, clients: &Clients) -> Result<()> {

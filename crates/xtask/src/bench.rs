@@ -123,7 +123,11 @@ fn print(table: &[Vec<Figures>]) {
     let growth = match SIZES {
         [.., before, last] => format!("{last} : {before}"),
     };
-    println!("{:<14}{}{growth:>16}", "", titles.iter().map(|t| format!("{t:>24}")).collect::<String>());
+    println!(
+        "{:<14}{}{growth:>16}",
+        "",
+        titles.iter().map(|t| format!("{t:>24}")).collect::<String>()
+    );
     for (row, (name, ..)) in COMMANDS.iter().enumerate() {
         let figures: Vec<&Figures> = table.iter().map(|column| &column[row]).collect();
         let cells: String = figures.iter().map(|f| format!("{:>24}", cell(f))).collect();

@@ -178,7 +178,9 @@ async fn converge(
     let mut pauses = Pauses::new(run.settings);
     let mut attempt: Option<(Diff, Instant)> = None;
     loop {
-        let seen = ready(kind, step, run, id, *changed).await?;
+        // What has failed may be repaired by the change that is planned: look at it as it is.
+        let repairing = attempt.is_none() && step.action == Action::Update;
+        let seen = ready(kind, step, run, id, *changed, repairing).await?;
         let mut diff = kind.diff(props, &seen).map_err(bug)?;
         diff.changes.extend(std::mem::take(&mut unread).changes);
         if diff.is_empty() {
@@ -223,7 +225,11 @@ async fn converge(
             ..reading(run)
         };
         let call = || run.cloud.update(kind.name(), id, props, &diff);
-        persist(run, step, &patience, "changing it", call).await?;
+        match persist(run, step, &patience, "changing it", call).await {
+            // A part is there already, as after a lost answer: the next look tells what is missing.
+            Err(StepError::Cloud { source, .. }) if source.class == Class::AlreadyExists => {}
+            result => result?,
+        }
         attempt = Some((diff, Instant::now()));
     }
 }
@@ -241,6 +247,7 @@ async fn ready(
     run: &Run<'_>,
     id: &str,
     fresh: bool,
+    repairing: bool,
 ) -> Result<Value, StepError> {
     let started = Instant::now();
     let waits = kind.waits();
@@ -253,6 +260,7 @@ async fn ready(
         let (what, limit) = match seen {
             Some(seen) => match kind.readiness(&seen).map_err(|e| StepError::Bug(e.message))? {
                 Readiness::Ready => return Ok(seen),
+                Readiness::Failed(_) if repairing => return Ok(seen),
                 Readiness::Failed(why) => return Err(StepError::Broken(why)),
                 Readiness::Pending(state) => (state, waits.ready),
             },
