@@ -529,7 +529,7 @@ fn for_all<T: std::fmt::Debug>(
     property: impl Fn(&T, &[Graph]) -> Checked,
 ) {
     let mut config =
-        Config { failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+        Config { failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
     if config.cases == 256 {
         config.cases = cases;
     }
@@ -554,17 +554,18 @@ fn for_all<T: std::fmt::Debug>(
 /// A region, a spec, and what becomes of it.
 fn stories() -> impl Strategy<Value = (usize, Choice, Choice)> {
     (0..REGIONS.len(), choice(), choice()).prop_map(|(region, first, mut second)| {
-        // Not yet possible in one apply: other subnets under a running workspace, another way out
-        // of the same subnets, private names that move from one endpoint to another.
+        // Refused by the planner, or not yet possible in one apply: other addresses under a running
+        // workspace, private connections that go, a workspace that leaves Databricks' own VPC.
         for (before, after) in first.vpcs.iter().zip(&mut second.vpcs) {
-            let endpoints = after.endpoints;
-            let peering = after.peering.clone();
-            *after = Network { endpoints, peering, ..before.clone() };
+            let Network { moved, backend, frontend, own_frontend, .. } = *before;
+            *after = Network { moved, backend, frontend, own_frontend, ..after.clone() };
         }
+        let ours = |choice: &Choice, vpc: usize| vpc < choice.vpcs.len();
         for (before, after) in first.workspaces.iter().zip(&mut second.workspaces) {
-            after.vpc = before.vpc;
             after.subnets = before.subnets;
-            after.two_zones = before.two_zones;
+            if !(ours(&first, before.vpc) && after.vpc < first.vpcs.len().min(second.vpcs.len())) {
+                after.vpc = before.vpc;
+            }
         }
         (region, first, second)
     })
@@ -575,7 +576,7 @@ fn stories() -> impl Strategy<Value = (usize, Choice, Choice)> {
 #[test]
 fn any_spec_comes_stays_changes_and_goes() {
     for_all(
-        70,
+        60,
         stories(),
         |(region, first, second)| [first, second].map(|c| c.text(REGIONS[*region])).to_vec(),
         |(region, ..), graphs| {
@@ -620,7 +621,7 @@ fn lives() -> impl Strategy<Value = Vec<u64>> {
 #[test]
 fn any_spec_survives_faults_and_kills() {
     for_all(
-        45,
+        35,
         (stories(), faults(), [lives(), lives()]),
         |((region, first, second), ..)| [first, second].map(|c| c.text(REGIONS[*region])).to_vec(),
         |((region, ..), faults, lives), graphs| {

@@ -107,6 +107,35 @@ fn every_example_comes_stays_and_goes() {
     }
 }
 
+/// 2 is for changes; a mistyped option must not look like some.
+#[test]
+fn a_mistyped_command_line_is_an_error() {
+    let stack = Stack::new("instant");
+    stack.run(&["plan", "--detailed-exit-code"], 1);
+    stack.run(&["--help"], 0);
+}
+
+/// Promise: whatever order the spec's maps come in, the plan's bytes are the same.
+#[test]
+fn equal_specs_have_equal_plans() {
+    let stack = Stack::new("instant");
+    let one = spec(&["wk1", "wk2"]).to_string();
+    let backwards = |text: &str| -> String {
+        let fields: serde_json::Map<String, Value> = serde_json::from_str(text).unwrap();
+        let fields: Vec<String> =
+            fields.iter().rev().map(|(name, value)| format!("{name:?}: {value}")).collect();
+        format!("{{{}}}", fields.join(", "))
+    };
+    let two = backwards(&one);
+    assert_ne!(one, two);
+    let plan = |name: &str, text: &str| {
+        let path = stack.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        stack.run(&["plan", path.to_str().unwrap(), "--format", "json"], 0).stdout
+    };
+    assert_eq!(plan("one.json", &one), plan("two.json", &two));
+}
+
 /// Promise: what is shared is not touched by a newcomer, but for what must list it.
 #[test]
 fn a_second_workspace_leaves_the_first_alone() {

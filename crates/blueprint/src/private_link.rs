@@ -175,9 +175,9 @@ impl Builder<'_> {
             Some(id) => self.used_endpoint(&address, network, id, &service, services),
             None => {
                 let mut props = self.interface(network, service, &address);
-                // One VPC has one private answer per name: the endpoint of the nodes gives it.
-                props.private_dns =
-                    link != Link::Frontend || !private_link.links().contains(&Link::Rest);
+                // One VPC has one private answer per name: the endpoint of the nodes gives it, now
+                // or later.
+                props.private_dns = link != Link::Frontend;
                 let endpoint = self.graph.add::<VpcEndpoint>(&network.group, &address, props);
                 services.wait.insert(endpoint.address().clone());
                 endpoint

@@ -158,6 +158,11 @@ pub trait Kind: Send + Sync + 'static {
     fn diff_unread(_want: &Self::Props, _last: &Self::Props) -> Diff {
         Diff::default()
     }
+    /// Whether the new object cannot be made while the old one is there, although the kind is
+    /// create-first: two subnets of one VPC cannot share addresses.
+    fn collides(_want: &Self::Props, _have: &Self::Seen) -> bool {
+        false
+    }
     /// Usable by others yet?
     fn readiness(_seen: &Self::Seen) -> Readiness {
         Readiness::Ready
@@ -212,6 +217,8 @@ pub trait AnyKind: Send + Sync {
     /// Compares wanted props with the last ones sent, for fields the API never returns.
     fn diff_unread(&self, want: &Value, last: &Value) -> Result<Diff>;
     fn readiness(&self, seen: &Value) -> Result<Readiness>;
+    /// Whether a replacement cannot be made before the old object goes.
+    fn collides(&self, want: &Value, have: &Value) -> Result<bool>;
 }
 
 /// The calls of a kind with the types erased, for an environment `E` that holds its client.
@@ -263,6 +270,9 @@ impl<K: Kind> AnyKind for K {
     }
     fn readiness(&self, seen: &Value) -> Result<Readiness> {
         Ok(K::readiness(&typed::<K, _>("seen", seen)?))
+    }
+    fn collides(&self, want: &Value, have: &Value) -> Result<bool> {
+        Ok(K::collides(&typed::<K, _>("props", want)?, &typed::<K, _>("seen", have)?))
     }
 }
 

@@ -107,6 +107,21 @@ pub(crate) const KINDS: &[Sim] = &[
             drop_missing(view, seen, "subnets", SUBNET);
             true
         },
+        // A subnet has one table: the kind replaces the association it has.
+        shifts: |view, me| {
+            let subnets = texts_of(me, "subnets");
+            let others = view.others(TABLE, Some(&me.id));
+            let losing =
+                others.filter(|o| texts_of(o, "subnets").iter().any(|s| subnets.contains(s)));
+            let without = |other: &Object| {
+                let mut other = other.clone();
+                if let Some(items) = other.props["subnets"].as_array_mut() {
+                    items.retain(|s| !s.as_str().is_some_and(|s| subnets.iter().any(|t| t == s)));
+                }
+                other
+            };
+            losing.map(without).collect()
+        },
         blank: r#"{"vpc":"","routes":{},"subnets":[],"tags":{}}"#,
         ..PLAIN
     },
@@ -348,19 +363,6 @@ fn appear_nat(view: &View, me: &Object, seen: &mut Value) -> bool {
 fn check_table(view: &View, me: &Candidate) -> cloud::Result<()> {
     if me.touches("subnets") {
         same_vpc(view, me, "subnets", SUBNET)?;
-        for subnet in crate::sim::texts(&me.props["subnets"]) {
-            let twice =
-                view.others(TABLE, me.id).find(|o| texts_of(o, "subnets").contains(&subnet));
-            if let Some(other) = twice {
-                let message = format!(
-                    "the specified association for route table {} conflicts with an existing \
-                     association: {subnet} uses {}",
-                    me.id.unwrap_or("new"),
-                    other.id,
-                );
-                return invalid("Resource.AlreadyAssociated", message);
-            }
-        }
     }
     if me.touches("routes") {
         let targets = me.props["routes"].as_object();

@@ -312,7 +312,9 @@ impl Sandbox {
                 changed.changed_at = view.now;
             }
             changed.props = props;
-            Ok(((), Delta { put: vec![changed], ..Delta::default() }))
+            let mut put = (sim.shifts)(view, &changed);
+            put.push(changed);
+            Ok(((), Delta { put, ..Delta::default() }))
         })
     }
 

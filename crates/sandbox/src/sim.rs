@@ -28,6 +28,8 @@ pub(crate) struct Sim {
     pub(crate) leave: fn(&View, &Object) -> cloud::Result<()>,
     /// Others that change with it: it was made (`true`) or is going (`false`).
     pub(crate) moves: fn(&View, &Object, bool) -> Vec<Object>,
+    /// Others that change with it when it is changed.
+    pub(crate) shifts: fn(&View, &Object) -> Vec<Object>,
     /// Whether it comes with its whole: making it takes over, deleting it empties.
     pub(crate) inborn: bool,
     /// Adds to a copy of the props what only the platform knows; `false` when there is nothing to see.
@@ -54,6 +56,7 @@ pub(crate) const PLAIN: Sim = Sim {
     fate: |_, _| None,
     leave: |_, _| Ok(()),
     moves: |_, _, _| Vec::new(),
+    shifts: |_, _| Vec::new(),
     inborn: false,
     appear: |_, _, _| true,
     making: (0, 0),

@@ -530,6 +530,8 @@ impl Check<'_> {
         let given = [
             ("subnets", workspace.subnets.is_some()),
             ("security_group", workspace.security_group.is_some()),
+            // Private access settings need a network configuration: a rule of the account API.
+            ("private_access", workspace.private_access.is_some()),
         ];
         for (field, _) in given.into_iter().filter(|(_, given)| *given) {
             let place = ["workspaces", name, field];

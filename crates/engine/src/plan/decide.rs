@@ -26,6 +26,8 @@ pub(super) struct Draft {
     pub(super) precious: bool,
     pub(super) changes: Vec<PlannedChange>,
     pub(super) because: Option<String>,
+    /// The new object cannot be made while the old one is there.
+    pub(super) collides: bool,
 }
 
 #[derive(Default)]
@@ -275,6 +277,7 @@ impl<'a> Pass<'a> {
                 );
                 return self.problem(address, message, Some(CONSENT));
             }
+            let collides = kind.collides(&want, seen).unwrap_or(true);
             let because = failed.map(|why| format!("it has failed: {why}"));
             self.draft(
                 kind,
@@ -286,6 +289,15 @@ impl<'a> Pass<'a> {
                 changes,
                 because.as_deref(),
             );
+            if let Some(draft) = self
+                .out
+                .drafts
+                .iter_mut()
+                .rev()
+                .find(|d| d.action == Action::Replace && d.address == *address)
+            {
+                draft.collides = collides;
+            }
             return;
         }
         let settled = record.is_some_and(|r| r.status == Status::Settled);
@@ -349,6 +361,7 @@ impl<'a> Pass<'a> {
             precious: kind.precious(),
             changes,
             because: because.map(str::to_owned),
+            collides: false,
         });
         let fresh = matches!(action, Action::Create | Action::Replace);
         if fresh && let Some(record) = self.state.resources.get(address) {
@@ -418,6 +431,7 @@ impl<'a> Pass<'a> {
             precious,
             changes: Vec::new(),
             because: Some(because.to_owned()),
+            collides: false,
         });
     }
 }

@@ -151,7 +151,7 @@ pub fn plan(
     kinds: Kinds,
 ) -> Result<Plan, Vec<Problem>> {
     let decisions = decide::decide(graph, state, world, kinds)?;
-    let steps = order::steps(decisions.drafts, graph, state, kinds);
+    let steps = order::steps(decisions.drafts, graph, state, kinds)?;
     Ok(Plan {
         format: PLAN_FORMAT,
         written_by: crate::WRITTEN_BY.to_owned(),

@@ -14,15 +14,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Draft;
-use super::{Action, Step};
-use crate::graph::{Graph, Node};
+use super::{Action, Problem, Step};
+use crate::graph::{Graph, Node, Role};
 use crate::kind::Replace;
 use crate::state::State;
-use crate::value::Address;
+use crate::value::{Address, outputs};
 use crate::world::Kinds;
 
-pub(super) fn steps(drafts: Vec<Draft>, graph: &Graph, state: &State, kinds: Kinds) -> Vec<Step> {
+/// The steps in their order, or what forbids one.
+pub(super) fn steps(
+    drafts: Vec<Draft>,
+    graph: &Graph,
+    state: &State,
+    kinds: Kinds,
+) -> Result<Vec<Step>, Vec<Problem>> {
     let delete_first = replaced_delete_first(&drafts, graph, state, kinds);
+    let problems = undermined(&drafts, &delete_first, graph, state, kinds);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let mut steps: Vec<Step> = Vec::new();
     for draft in drafts {
         let replacing = draft.action == Action::Replace;
@@ -38,7 +48,64 @@ pub(super) fn steps(drafts: Vec<Draft>, graph: &Graph, state: &State, kinds: Kin
     }
     steps.sort_by(|a, b| (&a.address, a.action, &a.id).cmp(&(&b.address, b.action, &b.id)));
     let edges = edges(&steps, state);
-    number(steps, &edges)
+    Ok(number(steps, &edges))
+}
+
+/// A precious object that stays cannot stand on something that goes before its successor is there.
+fn undermined(
+    drafts: &[Draft],
+    delete_first: &BTreeSet<Address>,
+    graph: &Graph,
+    state: &State,
+    kinds: Kinds,
+) -> Vec<Problem> {
+    let made_anew = |a: &Address| {
+        drafts
+            .iter()
+            .any(|d| d.address == *a && matches!(d.action, Action::Replace | Action::Create))
+    };
+    let precious = |a: &Address| kinds.get(a.kind()).is_some_and(|k| k.precious());
+    let living = |a: &Address| state.resources.get(a).is_some_and(|r| r.id.is_some());
+    let mut problems = Vec::new();
+    for address in graph.nodes.keys().filter(|a| precious(a) && living(a) && !made_anew(a)) {
+        // Name what is at the bottom of it, not what only follows.
+        let below = stands_on(address, graph);
+        let roots = drafts.iter().filter(|d| {
+            below.contains(&d.address) && delete_first.contains(&d.address) && is_root(d, kinds)
+        });
+        problems.extend(roots.map(|root| Problem {
+            address: root.address.clone(),
+            message: format!(
+                "it cannot be replaced under {address}: it would have to go before the new one can be made"
+            ),
+            help: Some(
+                "undo the change, or give the new one a name or addresses of its own in the spec, so that both can exist while users move over"
+                    .to_owned(),
+            ),
+        }));
+    }
+    problems
+}
+
+/// Everything the resource refers to, directly or not.
+fn stands_on(address: &Address, graph: &Graph) -> BTreeSet<Address> {
+    let (mut open, mut seen) = (vec![address.clone()], BTreeSet::new());
+    while let Some(at) = open.pop() {
+        let Some(Role::Managed { props }) = graph.nodes.get(&at).map(|n| &n.role) else { continue };
+        for output in outputs(props) {
+            if seen.insert(output.address.clone()) {
+                open.push(output.address);
+            }
+        }
+    }
+    seen
+}
+
+/// Whether the replacement goes delete-first by itself, and not because of something else.
+fn is_root(draft: &Draft, kinds: Kinds) -> bool {
+    let kind = kinds.get(draft.address.kind());
+    draft.action == Action::Replace
+        && (draft.collides || kind.is_some_and(|k| k.replace() == Replace::DeleteFirst))
 }
 
 fn step(draft: Draft, replacing: bool, create_first: bool, kinds: Kinds) -> Step {
@@ -99,9 +166,8 @@ fn replaced_delete_first(
     kinds: Kinds,
 ) -> BTreeSet<Address> {
     let replaced = || drafts.iter().filter(|d| d.action == Action::Replace).map(|d| &d.address);
-    let delete_first_kind =
-        |a: &&Address| kinds.get(a.kind()).is_some_and(|k| k.replace() == Replace::DeleteFirst);
-    let mut result: BTreeSet<Address> = replaced().filter(delete_first_kind).cloned().collect();
+    let roots = drafts.iter().filter(|d| is_root(d, kinds)).map(|d| d.address.clone());
+    let mut result: BTreeSet<Address> = roots.collect();
     let roots = result.clone();
     for address in replaced() {
         if reaches(address, &roots, graph, state) {

@@ -41,6 +41,9 @@ impl AnyKind for Toy {
     fn diff_unread(&self, _: &Value, _: &Value) -> cloud::Result<Diff> {
         Ok(Diff::default())
     }
+    fn collides(&self, want: &Value, _: &Value) -> cloud::Result<bool> {
+        Ok(want["fixed"] == json!(["collides"]))
+    }
     fn readiness(&self, seen: &Value) -> cloud::Result<Readiness> {
         Ok(match seen["state"].as_str() {
             Some("failed") => Readiness::Failed("no luck".into()),
@@ -140,6 +143,9 @@ fn the_planner_in_a_table() {
         (v.0, props)
     };
     let dear = ("t.dear/d", props(&[], &[], 1));
+    let on_first = ("t.dear/d", props(&[], &["t.first/f"], 1));
+    let props_of =
+        |fixed: &str| json!({"name": "n", "fixed": [fixed], "soft": {"refs": [], "v": 1}});
     type Nodes = Vec<(&'static str, Value)>;
     let cases: Vec<(&str, Nodes, Nodes)> = vec![
         ("create in order", vec![], vec![b.clone(), a.clone()]),
@@ -159,6 +165,21 @@ fn the_planner_in_a_table() {
         ),
         ("precious stays", vec![dear.clone()], vec![]),
         ("precious is not replaced", vec![dear.clone()], vec![changed(&dear, "fixed")]),
+        (
+            "collides",
+            vec![first.clone(), user.clone()],
+            vec![("t.first/f", props_of("collides")), user.clone()],
+        ),
+        (
+            "precious is not undermined",
+            vec![first.clone(), on_first.clone()],
+            vec![("t.first/f", props_of("collides")), on_first.clone()],
+        ),
+        (
+            "precious moves over",
+            vec![first.clone(), on_first.clone()],
+            vec![changed(&first, "fixed"), on_first.clone()],
+        ),
         ("dangling", vec![], vec![b.clone()]),
         ("circle", vec![], vec![("t.plain/a", props(&["t.plain/b"], &[], 1)), b.clone()]),
     ];

@@ -57,11 +57,12 @@ fn log_path(path: &Path) -> PathBuf {
     path.with_extension("log")
 }
 
-/// Reads the state without locking it: for plan and show. A stack without a state has an empty one.
+/// Reads the state without locking it: for plan and show. A stack without a state has an empty one,
+/// whose lineage is empty too until it is first written: equal plans have equal bytes.
 pub fn load(path: &Path, stack: &str) -> Result<State, StateError> {
     let mut state = match read(path)? {
         Some(text) => parse(path, &text)?,
-        None => State::new(stack, uuid::Uuid::new_v4().to_string()),
+        None => State::new(stack, String::new()),
     };
     if state.stack != stack {
         let (found, wanted) = (state.stack, stack.to_owned());
@@ -134,7 +135,10 @@ impl StateFile {
             fs::create_dir_all(folder).map_err(io)?;
         }
         let lock = Lock::take(&path.with_extension("lock"), command)?;
-        let state = load(path, stack)?;
+        let mut state = load(path, stack)?;
+        if state.lineage.is_empty() {
+            state.lineage = uuid::Uuid::new_v4().to_string();
+        }
         write(path, &state)?;
         let log = fresh_log(&log_path(path))?;
         Ok(StateFile {

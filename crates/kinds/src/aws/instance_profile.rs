@@ -6,7 +6,7 @@
 use ::aws::iam::types::InstanceProfile as Described;
 use ::aws::{Aws, Named};
 use cloud::{Class, Result};
-use engine::{Diff, Found, Kind, Mark, Out, Ref, Wanted};
+use engine::{Diff, Found, Kind, Mark, Out, Ref, Replace, Wanted};
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,7 @@ pub struct Seen {
 impl Kind for InstanceProfile {
     const NAME: &'static str = "aws.instance_profile";
     const SERVICE: &'static str = "iam";
+    const REPLACE: Replace = Replace::CreateFirst { name: None };
 
     type Cloud = Aws;
     type Id = InstanceProfileName;

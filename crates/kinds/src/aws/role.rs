@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::aws::iam::types::{Role as Described, Tag};
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Out, Wanted};
+use engine::{Diff, Found, Kind, Mark, Out, Replace, Wanted};
 use futures::FutureExt;
 use futures::future::{try_join_all, try_join3};
 use serde::de::DeserializeOwned;
@@ -60,6 +60,7 @@ pub struct Seen {
 impl Kind for Role {
     const NAME: &'static str = "aws.role";
     const SERVICE: &'static str = "iam";
+    const REPLACE: Replace = Replace::CreateFirst { name: None };
 
     type Cloud = Aws;
     type Id = RoleName;

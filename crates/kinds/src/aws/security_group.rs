@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::ResourceType;
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Ref, Wanted};
+use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::vpc::VpcId;
@@ -40,6 +40,7 @@ pub struct Seen {
 impl Kind for SecurityGroup {
     const NAME: &'static str = "aws.security_group";
     const SERVICE: &'static str = "ec2";
+    const REPLACE: Replace = Replace::CreateFirst { name: Some("name") };
 
     type Cloud = Aws;
     type Id = GroupId;

@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{AttributeBooleanValue, ResourceType};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Readiness, Ref, Wanted};
+use engine::{Diff, Found, Kind, Mark, Readiness, Ref, Replace, Wanted};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,7 @@ pub struct Seen {
 impl Kind for Subnet {
     const NAME: &'static str = "aws.subnet";
     const SERVICE: &'static str = "ec2";
+    const REPLACE: Replace = Replace::CreateFirst { name: None };
 
     type Cloud = Aws;
     type Id = SubnetId;
@@ -63,6 +64,12 @@ impl Kind for Subnet {
             .replace("zone", &want.zone, &have.zone)
             .update("public_ips", &want.public_ips, &have.public_ips)
             .update("tags", &want.tags, &have.tags)
+    }
+
+    fn collides(want: &Props, have: &Seen) -> bool {
+        let inside = |a: &Ipv4Net, b: &Ipv4Net| a.contains(&b.network());
+        let overlap = inside(&want.cidr, &have.cidr) || inside(&have.cidr, &want.cidr);
+        overlap && matches!(&want.vpc, Ref::Known(vpc) if *vpc == have.vpc)
     }
 
     fn readiness(seen: &Seen) -> Readiness {
