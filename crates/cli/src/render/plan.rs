@@ -127,7 +127,7 @@ fn change(change: &PlannedChange) -> String {
     let why = paint(Ink::Dim, &format!("({why})"));
     let lines = differences(&change.field, &spell_out(&change.before), &spell_out(&change.after));
     match lines.as_slice() {
-        [line] => format!("      {line}  {why}{forces}\n"),
+        [line] if line.starts_with(&change.field) => format!("      {line}  {why}{forces}\n"),
         lines => {
             let lines: String = lines.iter().map(|line| format!("        {line}\n")).collect();
             format!("      {}:  {why}{forces}\n{lines}", change.field)
@@ -149,7 +149,7 @@ fn differences(path: &str, before: &Value, after: &Value) -> Vec<String> {
                 })
                 .collect()
         }
-        (Value::Array(old), Value::Array(new)) if old.iter().chain(new).all(is_short) => {
+        (Value::Array(old), Value::Array(new)) if old.iter().chain(new).all(is_member) => {
             let only = |these: &[Value], those: &[Value], sign: &str, ink: Ink| -> Vec<String> {
                 let only = these.iter().filter(|item| !those.contains(item));
                 only.map(|item| paint(ink, &format!("{sign} {}", pretty(item)))).collect()
@@ -170,6 +170,11 @@ type Map = serde_json::Map<String, Value>;
 /// Whether the object is a map of short values, such as tags, rather than a document.
 fn is_map(fields: &Map) -> bool {
     fields.values().all(|value| is_short(value) || value.is_object())
+}
+
+/// Whether a member of a list is told on a line of its own, such as a rule.
+fn is_member(value: &Value) -> bool {
+    serde_json::to_string(value).is_ok_and(|text| text.len() <= 240)
 }
 
 fn is_short(value: &Value) -> bool {
@@ -206,8 +211,11 @@ fn pretty(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
         Value::Object(fields) if fields.is_empty() => "none".to_owned(),
-        // `{"ingress": …}`-like members read better without the quotes of JSON.
-        other => other.to_string().replace('"', "").replace(',', ", ").replace(':', ": "),
+        // Rules and the like read better without the quotes of JSON.
+        other => {
+            let text = other.to_string().replace("\":", "\": ").replace(",\"", ", \"");
+            text.replace('"', "")
+        }
     }
 }
 
