@@ -152,72 +152,58 @@ impl<'a> Pass<'a> {
     fn managed(&mut self, kind: &'static dyn AnyKind, address: &Address, props: &Value) {
         let record = self.state.resources.get(address);
         let generation = record.map_or(1, |r| r.generation);
-        let want = with_generation(self.kinds, address, props, generation);
-        let want = bind(&want, &|o| self.known(o));
-        match record.and_then(|r| r.id.clone().map(|id| (r, id))) {
-            None => self.without_id(kind, address, want, generation),
-            Some((record, id)) => match self.world.seen(address, &id) {
-                Some(seen) => {
-                    self.existing(kind, address, want, Some(record), id, seen, generation)
-                }
+        let props = with_generation(self.kinds, address, props, generation);
+        let node = &self.graph.nodes[address];
+        let fresh = Draft {
+            action: Action::Create,
+            address: address.clone(),
+            group: node.group.clone(),
+            id: None,
+            props: bind(&props, &|o| self.known(o)),
+            needs: node.needs(),
+            generation,
+            precious: kind.precious(),
+            changes: Vec::new(),
+            because: None,
+            collides: false,
+        };
+        match record.and_then(|r| Some((r, r.id.as_deref()?))) {
+            None => self.without_id(kind, fresh),
+            Some((record, id)) => match self.world.seen(address, id) {
+                Some(seen) => self.existing(kind, fresh, Some(record), id, seen),
                 None => {
                     let because = match record.status {
                         Status::Settled => "it was deleted outside dbxctl",
                         _ => "it is gone",
                     };
-                    self.draft(
-                        kind,
-                        Action::Create,
-                        address,
-                        None,
-                        want,
-                        generation,
-                        Vec::new(),
-                        Some(because),
-                    );
+                    self.out.drafts.push(Draft { because: Some(because.to_owned()), ..fresh });
                 }
             },
         }
+        if let Some(record) = record {
+            self.deposed(address, record);
+        }
     }
 
-    fn without_id(
-        &mut self,
-        kind: &'static dyn AnyKind,
-        address: &Address,
-        want: Value,
-        generation: u32,
-    ) {
-        match self.world.found.get(address).map(Vec::as_slice) {
-            None | Some([]) => {
-                self.draft(kind, Action::Create, address, None, want, generation, Vec::new(), None);
-            }
-            Some([Found::Ours(id)]) => {
-                let Some(seen) = self.world.seen(address, id) else {
-                    return self.draft(
-                        kind,
-                        Action::Create,
-                        address,
-                        None,
-                        want,
-                        generation,
-                        Vec::new(),
-                        None,
-                    );
-                };
-                self.existing(kind, address, want, None, id.clone(), seen, generation);
-                if let Some(record) = self.state.resources.get(address) {
-                    self.deposed(address, record);
-                }
-            }
-            Some([Found::Foreign(id)]) => self.problem(
-                address,
+    /// A resource the state has no id for: looked for by mark or name.
+    fn without_id(&mut self, kind: &'static dyn AnyKind, fresh: Draft) {
+        let address = fresh.address.clone();
+        let found = self.world.found.get(&address).map_or(&[][..], Vec::as_slice);
+        match found {
+            [] => self.out.drafts.push(fresh),
+            [Found::Ours(id)] => match self.world.seen(&address, id) {
+                Some(seen) => self.existing(kind, fresh, None, id, seen),
+                None => self.out.drafts.push(fresh),
+            },
+            [Found::Foreign(id)] => self.problem(
+                &address,
                 format!("`{id}` exists already and was not made by this stack"),
                 Some("give it another name in the spec, or use it by its id"),
             ),
-            Some(several) => {
+            several => {
                 let ids: Vec<String> = several.iter().map(|f| f.clone().into_id()).collect();
                 self.problem(
-                    address,
+                    &address,
                     format!("more than one object carries its mark: {}", ids.join(", ")),
                     Some("delete those that are not in use, or remove their `dbxctl:` tags"),
                 );
@@ -225,102 +211,74 @@ impl<'a> Pass<'a> {
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call site each way; a struct would only rename them"
-    )]
+    /// A resource whose object `id` is there; `fresh` is what making it anew would be.
     fn existing(
         &mut self,
         kind: &'static dyn AnyKind,
-        address: &Address,
-        want: Value,
+        fresh: Draft,
         record: Option<&Record>,
-        id: String,
+        id: &str,
         seen: &'a Value,
-        generation: u32,
     ) {
-        let compared = kind.diff(&want, seen).and_then(|mut diff| {
+        let address = fresh.address.clone();
+        let compared = kind.diff(&fresh.props, seen).and_then(|mut diff| {
             if let Some(record) = record {
-                diff.changes.extend(kind.diff_unread(&want, &record.props)?.changes);
+                diff.changes.extend(kind.diff_unread(&fresh.props, &record.props)?.changes);
             }
-            Ok((diff, kind.readiness(seen)?))
+            Ok((diff, kind.readiness(seen)?, kind.collides(&fresh.props, seen)?))
         });
-        let (diff, readiness) = match compared {
+        let (diff, readiness, collides) = match compared {
             Ok(compared) => compared,
-            Err(e) => return self.problem(address, e.message, None),
+            Err(e) => return self.problem(&address, e.message, None),
         };
         let failed = match &readiness {
-            Readiness::Failed(why) => Some(why.clone()),
+            Readiness::Failed(why) => Some(why.as_str()),
             _ => None,
         };
-        if let Some(why) = &failed
+        if let Some(why) = failed
             && kind.precious()
             && diff.is_empty()
         {
             let message = format!("`{id}` has failed: {why}");
-            return self.problem(address, message, Some("repair or delete it yourself; dbxctl deletes no such object without being told"));
+            return self.problem(
+                &address,
+                message,
+                Some("repair or delete it yourself; dbxctl deletes no such object without being told"),
+            );
         }
         let replaces = diff.replaces() || (failed.is_some() && !kind.precious());
-        let changes = explain(diff, &want, record);
-        if replaces {
-            if kind.precious()
-                && !self.graph.deletion_allowed.contains(&self.graph.nodes[address].group)
-            {
-                let fields: Vec<&str> = changes
-                    .iter()
-                    .filter(|c| c.effect == Effect::Replace)
-                    .map(|c| c.field.as_str())
-                    .collect();
-                let message = format!(
-                    "changing {} would replace `{id}` and lose what it holds",
-                    fields.join(", ")
-                );
-                return self.problem(address, message, Some(CONSENT));
-            }
-            let collides = kind.collides(&want, seen).unwrap_or(true);
-            let because = failed.map(|why| format!("it has failed: {why}"));
-            self.draft(
-                kind,
-                Action::Replace,
-                address,
-                Some(id),
-                want,
-                generation,
-                changes,
-                because.as_deref(),
-            );
-            if let Some(draft) = self
-                .out
-                .drafts
-                .iter_mut()
-                .rev()
-                .find(|d| d.action == Action::Replace && d.address == *address)
-            {
-                draft.collides = collides;
-            }
-            return;
+        let changes = explain(diff, &fresh.props, record);
+        if replaces && kind.precious() && !self.graph.deletion_allowed.contains(&fresh.group) {
+            let forcing = changes.iter().filter(|c| c.effect == Effect::Replace);
+            let fields: Vec<&str> = forcing.map(|c| c.field.as_str()).collect();
+            let fields = fields.join(", ");
+            let message = format!("changing {fields} would replace `{id}` and lose what it holds");
+            return self.problem(&address, message, Some(CONSENT));
         }
         let settled = record.is_some_and(|r| r.status == Status::Settled);
         let waiting = matches!(readiness, Readiness::Pending(_));
-        self.kept.insert(address.clone(), (id.clone(), seen));
-        if record.is_none() {
-            let because = Some("it carries this stack's mark, but the state does not know it");
-            self.draft(kind, Action::Adopt, address, Some(id), want, generation, changes, because);
+        let (action, because) = if replaces {
+            (Action::Replace, failed.map(|why| format!("it has failed: {why}")))
+        } else if record.is_none() {
+            let because = "it carries this stack's mark, but the state does not know it";
+            (Action::Adopt, Some(because.to_owned()))
         } else if !changes.is_empty() {
-            self.draft(kind, Action::Update, address, Some(id), want, generation, changes, None);
+            (Action::Update, None)
         } else if !settled || waiting {
-            let because = Some("an earlier apply did not get to the end of it");
-            self.draft(kind, Action::Finish, address, Some(id), want, generation, changes, because);
+            (Action::Finish, Some("an earlier apply did not get to the end of it".to_owned()))
         } else {
             self.out.unchanged += 1;
+            self.kept.insert(address.clone(), (id.to_owned(), seen));
             if let Some(record) = record {
-                let node = &self.graph.nodes[address];
-                self.relate(address, record, &node.group, node.needs(), false);
+                self.relate(&address, record, &fresh.group, fresh.needs, false);
             }
+            return;
+        };
+        if !replaces {
+            self.kept.insert(address, (id.to_owned(), seen));
         }
-        if let Some(record) = record {
-            self.deposed(address, record);
-        }
+        let id = Some(id.to_owned());
+        self.out.drafts.push(Draft { action, id, changes, because, collides, ..fresh });
     }
 
     fn relate(
@@ -334,38 +292,6 @@ impl<'a> Pass<'a> {
         if forget || record.needs != needs || record.group != *group {
             let (address, group) = (address.clone(), group.clone());
             self.out.related.push(Relation { address, group, needs, forget });
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of a draft")]
-    fn draft(
-        &mut self,
-        kind: &'static dyn AnyKind,
-        action: Action,
-        address: &Address,
-        id: Option<String>,
-        props: Value,
-        generation: u32,
-        changes: Vec<PlannedChange>,
-        because: Option<&str>,
-    ) {
-        let node = &self.graph.nodes[address];
-        self.out.drafts.push(Draft {
-            action,
-            address: address.clone(),
-            group: node.group.clone(),
-            id,
-            props,
-            needs: node.needs(),
-            generation,
-            precious: kind.precious(),
-            changes,
-            because: because.map(str::to_owned),
-            collides: false,
-        });
-        let fresh = matches!(action, Action::Create | Action::Replace);
-        if fresh && let Some(record) = self.state.resources.get(address) {
-            self.deposed(address, record);
         }
     }
 
