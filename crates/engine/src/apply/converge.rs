@@ -35,9 +35,6 @@ pub(super) async fn make(
             id.clone()
         }
         None => {
-            if step.create_first {
-                run.store.append(Entry::Depose { address: address.clone() }).await?;
-            }
             intend(run, step, &props).await?;
             let id = create(kind, step, plan, run, &props).await?;
             run.store.append(made(step, &id)).await?;
@@ -66,6 +63,7 @@ async fn intend(run: &Run<'_>, step: &Step, props: &Value) -> Result<(), StepErr
         generation: step.generation,
         props: props.clone(),
         needs: step.needs.clone(),
+        deposes: step.create_first,
         at: now(),
     };
     Ok(run.store.append(entry).await?)

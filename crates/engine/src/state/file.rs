@@ -228,6 +228,7 @@ mod tests {
                 generation: 1,
                 props: json!({"a": 1}),
                 needs: needs.clone(),
+                deposes: false,
                 at,
             },
             Entry::Made { address: address.clone(), id: "x-1".into(), at },
@@ -323,6 +324,33 @@ mod tests {
             let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    }
+
+    /// One entry, not two: a run that dies in between would forget either the old object or that the
+    /// new one has another name.
+    #[test]
+    fn the_intent_of_a_replacement_keeps_the_old_object() {
+        let mut state = State::new("s", "l".into());
+        let all = entries();
+        all.iter().for_each(|entry| state.apply(entry));
+        let Entry::Intend { address, .. } = &all[0] else {
+            unreachable!("the first is the intent")
+        };
+        let mut next = all[0].clone();
+        if let Entry::Intend { deposes, generation, .. } = &mut next {
+            (*deposes, *generation) = (true, 2);
+        }
+        state.apply(&next);
+        assert_eq!(state.ids(address), ["x-1"]);
+        let record = &state.resources[address];
+        assert_eq!((record.id.as_deref(), record.generation), (None, 2));
+        state.apply(&Entry::Made {
+            address: address.clone(),
+            id: "x-2".into(),
+            at: record.changed_at,
+        });
+        state.apply(&Entry::Removed { address: address.clone(), id: Some("x-1".into()) });
+        assert_eq!(state.ids(address), ["x-2"]);
     }
 
     #[test]

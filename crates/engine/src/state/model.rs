@@ -85,6 +85,8 @@ pub enum Entry {
         generation: u32,
         props: Value,
         needs: BTreeSet<Address>,
+        /// The present object keeps its place among the deposed until it can go.
+        deposes: bool,
         at: Timestamp,
     },
     /// Right after that call.
@@ -100,8 +102,6 @@ pub enum Entry {
         changed: bool,
         at: Timestamp,
     },
-    /// Before a new object takes the address: the present one is kept aside until it can go.
-    Depose { address: Address },
     /// Before the call that removes the object `id`.
     Removing { address: Address, id: String },
     /// The object `id` is gone.
@@ -129,8 +129,8 @@ impl State {
     pub fn apply(&mut self, entry: &Entry) {
         self.serial += 1;
         match entry {
-            Entry::Intend { address, group, generation, props, needs, at } => {
-                let record = Record {
+            Entry::Intend { address, group, generation, props, needs, deposes, at } => {
+                let mut record = Record {
                     id: None,
                     status: Status::Making,
                     group: group.clone(),
@@ -141,10 +141,13 @@ impl State {
                     changed_at: *at,
                     deposed: Vec::new(),
                 };
-                let old = self.resources.insert(address.clone(), record);
-                if let (Some(old), Some(new)) = (old, self.resources.get_mut(address)) {
-                    new.deposed = old.deposed;
+                if let Some(old) = self.resources.remove(address) {
+                    record.deposed = old.deposed;
+                    if let Some(id) = old.id.filter(|_| *deposes) {
+                        record.deposed.push(Deposed { id, needs: old.needs });
+                    }
                 }
+                self.resources.insert(address.clone(), record);
             }
             Entry::Made { address, id, at } => {
                 if let Some(record) = self.resources.get_mut(address) {
@@ -163,14 +166,6 @@ impl State {
                     if *changed {
                         record.changed_at = *at;
                     }
-                }
-            }
-            Entry::Depose { address } => {
-                if let Some(record) = self.resources.get_mut(address)
-                    && let Some(id) = record.id.take()
-                {
-                    record.deposed.push(Deposed { id, needs: record.needs.clone() });
-                    record.status = Status::Making;
                 }
             }
             Entry::Removing { address, id } => {
