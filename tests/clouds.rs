@@ -221,6 +221,18 @@ pub(crate) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is below the top").to_path_buf()
 }
 
+/// The specs a user could start from, in order of their names.
+pub(crate) fn examples() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(top().join("examples"))
+        .expect("there are examples")
+        .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "there are no examples");
+    files
+}
+
 /// A binary of the workspace: they lie one folder above the test's own.
 pub(crate) fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test knows where it is");

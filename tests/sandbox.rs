@@ -1,14 +1,14 @@
 //! The program as a user sees it, on the sandbox: no account, no network.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::clouds::{Output, binary, finish, top};
+use crate::clouds::{Output, binary, examples, finish, top};
 
 /// One folder with a state and a simulated cloud in it.
 struct Stack {
@@ -79,16 +79,6 @@ fn spec(workspaces: &[&str]) -> Value {
         } },
         "workspaces": workspaces,
     })
-}
-
-fn examples() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(top().join("examples"))
-        .expect("there are examples")
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .collect();
-    files.sort();
-    files
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::clouds::{ACCOUNT, AWS_ACCOUNT, Clouds, Moto, top};
+use crate::clouds::{ACCOUNT, AWS_ACCOUNT, Clouds, Moto, examples};
 use crate::proxy::{Fault, Side};
 
 /// moto as published is the independent opinion about requests, answers, ids and tags.
@@ -219,15 +219,4 @@ fn spec(workspaces: usize) -> Value {
         "vpcs": { "main": { "cidr": "10.0.0.0/16", "zones": ["us-east-1a", "us-east-1b"] } },
         "workspaces": workspaces,
     })
-}
-
-fn examples() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(top().join("examples"))
-        .expect("there are examples")
-        .map(|entry| entry.expect("it can be read").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "there are no examples");
-    files
 }

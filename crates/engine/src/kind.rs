@@ -122,6 +122,13 @@ pub enum Found<I> {
 
 impl<I> Found<I> {
     /// The id, whoever made it.
+    pub fn id(&self) -> &I {
+        match self {
+            Found::Ours(id) | Found::Foreign(id) => id,
+        }
+    }
+
+    /// The same, taken out.
     pub fn into_id(self) -> I {
         match self {
             Found::Ours(id) | Found::Foreign(id) => id,

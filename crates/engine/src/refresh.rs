@@ -179,21 +179,16 @@ async fn find_missing(
             for (wanted, found) in wanted.into_iter().zip(found) {
                 open.remove(&wanted.address);
                 let known = state.ids(&wanted.address);
-                let new: Vec<_> = found.into_iter().filter(|f| !known.contains(&text(f))).collect();
+                let new: Vec<_> =
+                    found.into_iter().filter(|f| !known.contains(&f.id().as_str())).collect();
                 if !new.is_empty() {
                     let of_kind = ids.entry(kind.clone()).or_default();
-                    of_kind.extend(new.iter().map(|f| text(f).to_owned()));
+                    of_kind.extend(new.iter().map(|f| f.id().clone()));
                     world.found.insert(wanted.address, new);
                 }
             }
         }
         read_into(world, source, ids).await?;
-    }
-}
-
-fn text(found: &Found<String>) -> &str {
-    match found {
-        Found::Ours(id) | Found::Foreign(id) => id,
     }
 }
 
@@ -205,7 +200,7 @@ fn known_output(graph: &Graph, state: &State, world: &World, output: &Output) ->
     });
     let recorded = state.resources.get(&output.address).and_then(|r| r.id.as_deref());
     let found = world.found.get(&output.address).and_then(|f| match f.as_slice() {
-        [one] => Some(text(one)),
+        [one] => Some(one.id().as_str()),
         _ => None,
     });
     let id = used.or(recorded).or(found)?;

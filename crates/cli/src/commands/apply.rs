@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use engine::{Graph, Outcome, Plan, Run, State, StateFile, Store};
 
+use tokio_util::sync::CancellationToken;
+
 use super::plan::{decide, is_saved, open, read_world};
 use super::signals;
 use crate::args::Global;
@@ -61,7 +63,7 @@ async fn plan_and_do(
     let world = read_world(session, graph, &state).await?;
     let plan = decide(graph, &state, &world)?;
     if plan.is_empty() {
-        let outcome = act(&plan, &store, session).await?;
+        let outcome = act(&plan, &store, session, CancellationToken::new()).await?;
         store.close()?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
         render::result(&render::plan(&plan));
@@ -79,7 +81,7 @@ async fn plan_and_do(
 
 async fn carry_out(target: &Target, plan: &Plan, store: StateFile, session: &Session) -> Result {
     let (cancel, signal) = signals::listen();
-    let outcome = act_with(plan, &store, session, cancel).await?;
+    let outcome = act(plan, &store, session, cancel).await?;
     let state = peek(&store, State::clone);
     store.close()?;
     if outcome.complete() {
@@ -93,15 +95,11 @@ async fn carry_out(target: &Target, plan: &Plan, store: StateFile, session: &Ses
     Ok(Exit::Partial)
 }
 
-async fn act(plan: &Plan, store: &StateFile, session: &Session) -> Result<Outcome> {
-    act_with(plan, store, session, tokio_util::sync::CancellationToken::new()).await
-}
-
-async fn act_with(
+async fn act(
     plan: &Plan,
     store: &StateFile,
     session: &Session,
-    cancel: tokio_util::sync::CancellationToken,
+    cancel: CancellationToken,
 ) -> Result<Outcome> {
     let progress = Progress::new(plan.steps.len());
     let report = |event| progress.event(event);

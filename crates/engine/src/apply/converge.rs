@@ -137,12 +137,12 @@ async fn look_for(
     let known: Vec<String> =
         run.store.peek(|state| state.ids(&step.address).into_iter().map(str::to_owned).collect());
     let mut new: Vec<Found<String>> = found.into_iter().flatten().collect();
-    new.retain(|f| !known.contains(&f.clone().into_id()));
+    new.retain(|f| !known.contains(f.id()));
     match new.as_slice() {
         [] => Ok(None),
         [Found::Ours(id)] => Ok(Some(id.clone())),
         [Found::Foreign(id)] => Err(StepError::Foreign(id.clone())),
-        several => Err(StepError::Ambiguous(several.iter().map(|f| f.clone().into_id()).collect())),
+        several => Err(StepError::Ambiguous(several.iter().map(|f| f.id().clone()).collect())),
     }
 }
 

@@ -201,7 +201,7 @@ impl<'a> Pass<'a> {
                 Some("give it another name in the spec, or use it by its id"),
             ),
             several => {
-                let ids: Vec<String> = several.iter().map(|f| f.clone().into_id()).collect();
+                let ids: Vec<String> = several.iter().map(|f| f.id().clone()).collect();
                 self.problem(
                     &address,
                     format!("more than one object carries its mark: {}", ids.join(", ")),

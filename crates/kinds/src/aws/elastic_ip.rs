@@ -43,7 +43,8 @@ impl Kind for ElasticIp {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
-        Diff::default().update("tags", &want.tags, &have.tags)
+        let Props { tags } = want;
+        Diff::default().update("tags", tags, &have.tags)
     }
 
     async fn read(cloud: &Aws, ids: &[AllocationId]) -> Result<Vec<Option<Seen>>> {

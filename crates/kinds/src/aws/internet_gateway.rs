@@ -44,7 +44,8 @@ impl Kind for InternetGateway {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
-        Diff::default().update("vpc", &want.vpc, &have.vpc).update("tags", &want.tags, &have.tags)
+        let Props { vpc, tags } = want;
+        Diff::default().update("vpc", vpc, &have.vpc).update("tags", tags, &have.tags)
     }
 
     async fn read(cloud: &Aws, ids: &[InternetGatewayId]) -> Result<Vec<Option<Seen>>> {

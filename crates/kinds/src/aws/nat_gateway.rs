@@ -56,15 +56,16 @@ impl Kind for NatGateway {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
-        let diff = Diff::default().replace("subnet", &want.subnet, &have.subnet).replace(
+        let Props { subnet, address, tags } = want;
+        let diff = Diff::default().replace("subnet", subnet, &have.subnet).replace(
             "address",
-            &want.address,
+            address,
             &have.address,
         );
         // A failed or vanishing gateway never comes back, so only another one will do.
         let gone = matches!(have.state.as_str(), "failed" | "deleting");
         let diff = if gone { diff.replace("state", &"available", &have.state) } else { diff };
-        diff.update("tags", &want.tags, &have.tags)
+        diff.update("tags", tags, &have.tags)
     }
 
     fn readiness(seen: &Seen) -> Readiness {

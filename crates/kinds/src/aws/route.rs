@@ -44,10 +44,11 @@ impl Kind for Route {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
+        let Props { table, destination, target } = want;
         Diff::default()
-            .replace("table", &want.table, &have.table)
-            .replace("destination", &want.destination, &have.destination)
-            .update("target", &want.target, &have.target)
+            .replace("table", table, &have.table)
+            .replace("destination", destination, &have.destination)
+            .update("target", target, &have.target)
     }
 
     async fn read(cloud: &Aws, ids: &[RouteId]) -> Result<Vec<Option<Seen>>> {

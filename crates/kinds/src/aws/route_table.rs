@@ -89,11 +89,12 @@ impl Kind for RouteTable {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
+        let Props { vpc, routes, subnets, tags } = want;
         Diff::default()
-            .replace("vpc", &want.vpc, &have.vpc)
-            .update("routes", &want.routes, &have.routes)
-            .update("subnets", &want.subnets, &have.subnets)
-            .update("tags", &want.tags, &have.tags)
+            .replace("vpc", vpc, &have.vpc)
+            .update("routes", routes, &have.routes)
+            .update("subnets", subnets, &have.subnets)
+            .update("tags", tags, &have.tags)
     }
 
     async fn read(cloud: &Aws, ids: &[RouteTableId]) -> Result<Vec<Option<Seen>>> {

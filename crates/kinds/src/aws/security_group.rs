@@ -48,11 +48,12 @@ impl Kind for SecurityGroup {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
+        let Props { vpc, name, description, tags } = want;
         Diff::default()
-            .replace("vpc", &want.vpc, &have.vpc)
-            .replace("name", &want.name, &have.name)
-            .replace("description", &want.description, &have.description)
-            .update("tags", &want.tags, &have.tags)
+            .replace("vpc", vpc, &have.vpc)
+            .replace("name", name, &have.name)
+            .replace("description", description, &have.description)
+            .update("tags", tags, &have.tags)
     }
 
     async fn read(cloud: &Aws, ids: &[GroupId]) -> Result<Vec<Option<Seen>>> {

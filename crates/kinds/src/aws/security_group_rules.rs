@@ -74,10 +74,11 @@ impl Kind for SecurityGroupRules {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
+        let Props { group, ingress, egress } = want;
         Diff::default()
-            .replace("group", &want.group, &have.group)
-            .update("ingress", &want.ingress, &have.ingress)
-            .update("egress", &want.egress, &have.egress)
+            .replace("group", group, &have.group)
+            .update("ingress", ingress, &have.ingress)
+            .update("egress", egress, &have.egress)
     }
 
     /// `None` also for a group without any rule, so that deleting the rules has an end: the group

@@ -58,12 +58,13 @@ impl Kind for Subnet {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
+        let Props { vpc, cidr, zone, public_ips, tags } = want;
         Diff::default()
-            .replace("vpc", &want.vpc, &have.vpc)
-            .replace("cidr", &want.cidr, &have.cidr)
-            .replace("zone", &want.zone, &have.zone)
-            .update("public_ips", &want.public_ips, &have.public_ips)
-            .update("tags", &want.tags, &have.tags)
+            .replace("vpc", vpc, &have.vpc)
+            .replace("cidr", cidr, &have.cidr)
+            .replace("zone", zone, &have.zone)
+            .update("public_ips", public_ips, &have.public_ips)
+            .update("tags", tags, &have.tags)
     }
 
     fn collides(want: &Props, have: &Seen) -> bool {

@@ -48,11 +48,12 @@ impl Kind for Vpc {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
+        let Props { cidr, dns_support, dns_hostnames, tags } = want;
         Diff::default()
-            .replace("cidr", &want.cidr, &have.cidr)
-            .update("dns_support", &want.dns_support, &have.dns_support)
-            .update("dns_hostnames", &want.dns_hostnames, &have.dns_hostnames)
-            .update("tags", &want.tags, &have.tags)
+            .replace("cidr", cidr, &have.cidr)
+            .update("dns_support", dns_support, &have.dns_support)
+            .update("dns_hostnames", dns_hostnames, &have.dns_hostnames)
+            .update("tags", tags, &have.tags)
     }
 
     fn readiness(seen: &Seen) -> Readiness {

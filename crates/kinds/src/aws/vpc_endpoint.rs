@@ -85,16 +85,27 @@ impl Kind for VpcEndpoint {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
+        let Props {
+            vpc,
+            service,
+            flavour,
+            route_tables,
+            subnets,
+            groups,
+            private_dns,
+            tags,
+            policy,
+        } = want;
         let diff = Diff::default()
-            .replace("vpc", &want.vpc, &have.vpc)
-            .replace("service", &want.service, &have.service)
-            .replace("flavour", &want.flavour, &have.flavour)
-            .update("route_tables", &want.route_tables, &have.route_tables)
-            .update("subnets", &want.subnets, &have.subnets)
-            .update("groups", &want.groups, &have.groups)
-            .update("private_dns", &want.private_dns, &have.private_dns)
-            .update("tags", &want.tags, &have.tags);
-        let diff = match &want.policy {
+            .replace("vpc", vpc, &have.vpc)
+            .replace("service", service, &have.service)
+            .replace("flavour", flavour, &have.flavour)
+            .update("route_tables", route_tables, &have.route_tables)
+            .update("subnets", subnets, &have.subnets)
+            .update("groups", groups, &have.groups)
+            .update("private_dns", private_dns, &have.private_dns)
+            .update("tags", tags, &have.tags);
+        let diff = match policy {
             Some(policy) => diff.update("policy", policy, &have.policy),
             None => diff,
         };

@@ -60,26 +60,27 @@ impl Kind for VpcPeering {
     type Seen = Seen;
 
     fn diff(want: &Props, have: &Seen) -> Diff {
-        let mut diff = Diff::default().replace("vpc", &want.vpc, &have.vpc).replace(
+        let Props { vpc, peer_vpc, peer_account, peer_region, accept, dns_resolution, tags } = want;
+        let mut diff = Diff::default().replace("vpc", vpc, &have.vpc).replace(
             "peer_vpc",
-            &want.peer_vpc,
+            peer_vpc,
             &have.peer_vpc,
         );
         // Naming our own account or region is the same as naming none.
-        if want.peer_account.is_some() && have.peer_account.is_some() {
-            diff = diff.replace("peer_account", &want.peer_account, &have.peer_account);
+        if peer_account.is_some() && have.peer_account.is_some() {
+            diff = diff.replace("peer_account", peer_account, &have.peer_account);
         }
-        if want.peer_region.is_some() && have.peer_region.is_some() {
-            diff = diff.replace("peer_region", &want.peer_region, &have.peer_region);
+        if peer_region.is_some() && have.peer_region.is_some() {
+            diff = diff.replace("peer_region", peer_region, &have.peer_region);
         }
-        if want.accept {
-            diff = diff.update("accept", &want.accept, &have.accept);
+        if *accept {
+            diff = diff.update("accept", accept, &have.accept);
         }
         // Options can be set on an active connection only.
-        if want.accept || have.status == "active" {
-            diff = diff.update("dns_resolution", &want.dns_resolution, &have.dns_resolution);
+        if *accept || have.status == "active" {
+            diff = diff.update("dns_resolution", dns_resolution, &have.dns_resolution);
         }
-        diff = diff.update("tags", &want.tags, &have.tags);
+        diff = diff.update("tags", tags, &have.tags);
         if lost(&have.status) { diff.replace("status", &"active", &have.status) } else { diff }
     }
 
