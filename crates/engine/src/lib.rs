@@ -26,8 +26,8 @@ pub use plan::{
 };
 pub use refresh::{World, refresh};
 pub use state::{
-    Deposed, Entry, FORMAT, Holder, Lock, LockError, Record, State, StateError, StateFile, Status,
-    Store, load,
+    Deposed, Entry, FORMAT, Holder, Leases, Lock, LockError, Notice, Notices, OpenState, PushError,
+    Record, State, StateError, StateFile, StatePlace, Status, Store, parse_state, push,
 };
 pub use value::{Address, Output, Ref, as_output, bind, canonical, output_json, outputs};
 pub use world::{Cloud, Kinds, Live};

@@ -166,7 +166,10 @@ pub fn plan(
 }
 
 fn fingerprint(graph: &Graph) -> String {
-    let text = serde_json::to_string(&graph.nodes).expect("a graph is plain data");
+    hash(&serde_json::to_string(&graph.nodes).expect("a graph is plain data"))
+}
+
+fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -183,6 +186,11 @@ impl Plan {
     /// Whether there is nothing to do. Bookkeeping does not count.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Tells this plan from every other.
+    pub fn sha256(&self) -> String {
+        hash(&serde_json::to_string(self).expect("a plan is plain data"))
     }
 
     /// The closing line's figures. A replacement counts once as add and once as destroy.
