@@ -36,8 +36,23 @@ pub(crate) struct Clouds {
     aws: Proxy,
     account: Proxy,
     as_is: bool,
+    variables: Vec<(String, String)>,
     moto: Server,
     account_server: Server,
+}
+
+/// A dbxctl that runs.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn finish(self) -> Output {
+        Output::of(self.0.wait_with_output().expect("a child can be waited for"))
+    }
 }
 
 /// What a run of a command left.
@@ -49,6 +64,14 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    fn of(output: std::process::Output) -> Output {
+        Output {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Fails the test unless the exit code is this one; shows what the command said.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Output {
@@ -85,6 +108,7 @@ impl Clouds {
             journal,
             folder,
             as_is,
+            variables: Vec::new(),
             moto,
             account_server,
         }
@@ -98,6 +122,18 @@ impl Clouds {
     /// Runs dbxctl to its end.
     pub(crate) fn dbxctl(&self, arguments: &[&str]) -> Output {
         finish(self.dbxctl_command(arguments))
+    }
+
+    /// Sets a variable for every dbxctl from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts dbxctl.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Running {
+        let mut command = self.dbxctl_command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Running(child.expect("dbxctl can be started"))
     }
 
     /// Runs dbxctl and kills it at the n-th mutating request; false when it made fewer.
@@ -130,6 +166,7 @@ impl Clouds {
         let mut command = Command::new(binary("dbxctl"));
         command.args(arguments).arg("--state-dir").arg(self.folder().join("state"));
         self.environment(&mut command, &self.aws.url(), &self.account.url());
+        command.envs(self.variables.iter().cloned());
         command
     }
 
@@ -198,12 +235,7 @@ impl Drop for Server {
 }
 
 pub(crate) fn finish(mut command: Command) -> Output {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    Output {
-        status: output.status,
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Output::of(command.output().unwrap_or_else(|e| panic!("{command:?}: {e}")))
 }
 
 #[expect(clippy::print_stderr, reason = "the runner shows it with the failed test")]
@@ -214,6 +246,12 @@ fn show_end(log: &Path) {
     for line in &lines[lines.len().saturating_sub(40)..] {
         eprintln!("{line}");
     }
+}
+
+/// Whether tests that exist in a long and a short form shall run in the long one.
+#[expect(clippy::disallowed_methods, reason = "says how long tests may take")]
+pub(crate) fn full() -> bool {
+    std::env::var_os("DBXCTL_TEST_FULL").is_some_and(|value| value == "1")
 }
 
 /// The top of the repository.

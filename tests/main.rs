@@ -6,4 +6,5 @@ mod clouds;
 mod proxy;
 mod random;
 mod sandbox;
+mod shared_state;
 mod wire;

@@ -403,7 +403,10 @@ impl Writer {
         match written {
             Ok(Written::Done(_)) => {}
             Ok(Written::Refused(_)) => return self.breaks(Failure::Taken(name)),
-            Err(error) => return self.breaks(Failure::of(error, &name)),
+            Err(error) => {
+                let error = self.lease.check().err().unwrap_or(error);
+                return self.breaks(Failure::of(error, &name));
+            }
         }
         self.batch = number;
         *locked(&self.state) = state;

@@ -18,11 +18,22 @@ use crate::value::Address;
 const LEASE: Duration = Duration::from_secs(60);
 
 /// What every client of a test sees.
-#[derive(Default)]
 struct Memory {
+    began: Instant,
     objects: Mutex<BTreeMap<String, (Vec<u8>, u64)>>,
     writes: Mutex<u64>,
     unversioned: bool,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory {
+            began: Instant::now(),
+            objects: Mutex::default(),
+            writes: Mutex::default(),
+            unversioned: false,
+        }
+    }
 }
 
 impl Memory {
@@ -152,9 +163,9 @@ impl Objects for Wire {
 
 /// A place whose clock is off by some seconds.
 fn place(wire: Wire, skew: i64) -> StatePlace {
-    let start = Instant::now();
+    let began = wire.memory.began;
     let clock = move || {
-        let elapsed = SignedDuration::try_from(start.elapsed()).unwrap();
+        let elapsed = SignedDuration::try_from(began.elapsed()).unwrap();
         Timestamp::from_second(1_800_000_000).unwrap() + elapsed + SignedDuration::from_secs(skew)
     };
     let leases = Leases { length: LEASE, clock: Arc::new(clock) };
@@ -504,7 +515,11 @@ async fn open_some_time(place: &StatePlace, holder: &Holder) -> Option<Box<dyn O
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Whatever gets lost, hangs, dies or is cut off, and whatever the clocks say.
     #[test]
