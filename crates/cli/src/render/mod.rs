@@ -8,7 +8,7 @@ mod progress;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::OnceLock;
 
-use engine::{Notice, Outcome, Problem, State, StepError};
+use engine::{Notice, Outcome, Problem, State, StateError, StepError};
 
 use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
@@ -169,6 +169,9 @@ fn advice(error: &StepError) -> &'static str {
         StepError::Ambiguous(_) => "delete the one that is not in use",
         StepError::Foreign(_) => "give it another name in the spec, or use it by its id",
         StepError::Bug(_) => "please report this",
+        StepError::State(StateError::Lost { .. }) => {
+            "wait until the other run has ended, then run the same command again"
+        }
         StepError::State(_) => "make the state writable again before anything else",
         StepError::Interrupted(_) => "run the same command again",
     }
