@@ -1,6 +1,7 @@
 //! The shared state, on a store in memory and a clock that only moves when everybody waits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -163,10 +164,16 @@ impl Objects for Wire {
 
 /// A place whose clock is off by some seconds.
 fn place(wire: Wire, skew: i64) -> StatePlace {
+    place_with_clock(wire, Arc::new(AtomicI64::new(skew)))
+}
+
+fn place_with_clock(wire: Wire, skew: Arc<AtomicI64>) -> StatePlace {
     let began = wire.memory.began;
     let clock = move || {
         let elapsed = SignedDuration::try_from(began.elapsed()).unwrap();
-        Timestamp::from_second(1_800_000_000).unwrap() + elapsed + SignedDuration::from_secs(skew)
+        Timestamp::from_second(1_800_000_000).unwrap()
+            + elapsed
+            + SignedDuration::from_secs(skew.load(Ordering::Relaxed))
     };
     let leases = Leases { length: LEASE, clock: Arc::new(clock) };
     StatePlace::shared("s", Arc::new(wire), "s3://b/", "p/", leases)
@@ -292,7 +299,22 @@ async fn a_dead_holder_is_followed_and_nothing_of_it_is_lost() {
     assert_eq!(names(&next.read().await.unwrap()), ["a", "b"]);
 }
 
-/// A machine that slept: its requests go out late, and it does not know.
+/// While a machine sleeps only its time of day goes on. Nobody may do anything because of an entry
+/// that is written after that.
+#[tokio::test(start_paused = true)]
+async fn a_run_on_a_machine_that_slept_does_nothing_more() {
+    let (memory, skew) = (Arc::default(), Arc::new(AtomicI64::new(0)));
+    let place = place_with_clock(Wire::good(&memory), skew.clone());
+    let open = place.open(&me("alice"), &quiet).await.unwrap();
+    open.append(entry("a")).await.unwrap();
+    skew.store(300, Ordering::Relaxed);
+    assert!(matches!(open.append(entry("b")).await, Err(StateError::Lost { .. })));
+    assert!(open.lost().is_cancelled());
+    assert!(matches!(open.close().await, Err(StateError::Lost { .. })));
+    assert_eq!(names(&place.read().await.unwrap()), ["a", "b"]);
+}
+
+/// The network is gone for a while, and requests sent in that time arrive late.
 #[tokio::test(start_paused = true)]
 async fn a_holder_that_was_cut_off_can_write_no_more() {
     let memory = Arc::default();
