@@ -19,6 +19,26 @@ pub enum Group {
     Workspace(String),
 }
 
+/// Part of a stack: what has a group, and a name that is this one or begins with it and a dot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub group: Group,
+    pub name: String,
+}
+
+impl Part {
+    /// What follows the part's own name in the name of a member: `.nodes`; `None` for all others.
+    fn rest<'a>(&self, group: &Group, name: &'a str) -> Option<&'a str> {
+        let rest = name.strip_prefix(&self.name).filter(|_| self.group == *group)?;
+        (rest.is_empty() || rest.starts_with('.')).then_some(rest)
+    }
+
+    /// Whether a resource belongs to it.
+    pub fn holds(&self, group: &Group, address: &Address) -> bool {
+        self.rest(group, address.name()).is_some()
+    }
+}
+
 /// What must hold of an object that is used but not owned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expect {
@@ -66,6 +86,11 @@ pub struct Graph {
     pub nodes: BTreeMap<Address, Node>,
     /// Groups whose precious resources (workspaces, buckets) the spec allows to be deleted or replaced.
     pub deletion_allowed: BTreeSet<Group>,
+    /// Where resources stood before they were renamed, latest first.
+    pub moved: BTreeMap<Address, Vec<Address>>,
+    /// What is left alone when it is no longer wanted, instead of being deleted.
+    pub forget: Vec<Part>,
+    pub(crate) renames: Vec<(Part, Part)>,
 }
 
 /// Why a graph cannot be planned.
@@ -122,7 +147,20 @@ impl<K: Kind> Handle<K> {
 impl Graph {
     /// A graph with nothing in it.
     pub fn new(stack: &str) -> Self {
-        Graph { stack: stack.to_owned(), nodes: BTreeMap::new(), deletion_allowed: BTreeSet::new() }
+        Graph {
+            stack: stack.to_owned(),
+            nodes: BTreeMap::new(),
+            deletion_allowed: BTreeSet::new(),
+            moved: BTreeMap::new(),
+            forget: Vec::new(),
+            renames: Vec::new(),
+        }
+    }
+
+    /// Gives everything that is added to the part `from` from now on its place in `to`, and
+    /// remembers that it may still be known by its former address.
+    pub fn rename(&mut self, from: Part, to: Part) {
+        self.renames.push((from, to));
     }
 
     /// Adds a resource that dbxctl makes and owns.
@@ -153,8 +191,17 @@ impl Graph {
     }
 
     fn insert<K: Kind>(&mut self, group: &Group, name: &str, role: Role) -> Handle<K> {
-        let address = Address::new(K::NAME, name);
-        let node = Node { group: group.clone(), role, after: BTreeSet::new() };
+        let (mut address, mut group) = (Address::new(K::NAME, name), group.clone());
+        for (from, to) in &self.renames {
+            if let Some(rest) = from.rest(&group, address.name()) {
+                let renamed = Address::new(K::NAME, &format!("{}{rest}", to.name));
+                let mut former = self.moved.remove(&address).unwrap_or_default();
+                former.insert(0, address);
+                self.moved.insert(renamed.clone(), former);
+                (address, group) = (renamed, to.group.clone());
+            }
+        }
+        let node = Node { group, role, after: BTreeSet::new() };
         let twin = self.nodes.insert(address.clone(), node);
         assert!(twin.is_none(), "{address} was added twice");
         Handle { address, kind: PhantomData }

@@ -1,12 +1,13 @@
 //! What dbxctl remembers: which objects it made, and with what.
 
 mod file;
+mod formats;
 mod lock;
 mod model;
 
 pub use file::{StateError, StateFile, load};
 pub use lock::{Holder, Lock, LockError};
-pub use model::{Deposed, Entry, FORMAT, Record, State, Status};
+pub use model::{Deposed, Entry, FORMAT, Move, Record, State, Status};
 
 use futures::future::BoxFuture;
 
