@@ -6,4 +6,5 @@ mod clouds;
 mod proxy;
 mod random;
 mod sandbox;
+mod state;
 mod wire;

@@ -19,24 +19,32 @@ pub enum Group {
     Workspace(String),
 }
 
-/// Part of a stack: what has a group, and a name that is this one or begins with it and a dot.
+/// Part of a stack: a group, or in it what has a name or one that begins with it and a dot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     pub group: Group,
-    pub name: String,
+    pub name: Option<String>,
 }
 
 impl Part {
-    /// What follows the part's own name in the name of a member: `.nodes`; `None` for all others.
-    fn rest<'a>(&self, group: &Group, name: &'a str) -> Option<&'a str> {
-        let rest = name.strip_prefix(&self.name).filter(|_| self.group == *group)?;
-        (rest.is_empty() || rest.starts_with('.')).then_some(rest)
-    }
-
-    /// Whether a resource belongs to it.
+    /// Whether a resource of that group belongs to it.
     pub fn holds(&self, group: &Group, address: &Address) -> bool {
-        self.rest(group, address.name()).is_some()
+        let named = |name| rest(name, address.name()).is_some();
+        self.group == *group && self.name.as_deref().is_none_or(named)
     }
+}
+
+/// What follows `first` in a name that is it or begins with it and a dot: `.nodes`.
+fn rest<'a>(first: &str, name: &'a str) -> Option<&'a str> {
+    let rest = name.strip_prefix(first)?;
+    (rest.is_empty() || rest.starts_with('.')).then_some(rest)
+}
+
+/// Another place for what is added under a former name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rename {
+    from: (Group, String),
+    to: (Group, String),
 }
 
 /// What must hold of an object that is used but not owned.
@@ -86,11 +94,11 @@ pub struct Graph {
     pub nodes: BTreeMap<Address, Node>,
     /// Groups whose precious resources (workspaces, buckets) the spec allows to be deleted or replaced.
     pub deletion_allowed: BTreeSet<Group>,
-    /// Where resources stood before they were renamed, latest first.
+    /// Where resources stood before they were renamed.
     pub moved: BTreeMap<Address, Vec<Address>>,
     /// What is left alone when it is no longer wanted, instead of being deleted.
     pub forget: Vec<Part>,
-    pub(crate) renames: Vec<(Part, Part)>,
+    pub(crate) renames: Vec<Rename>,
 }
 
 /// Why a graph cannot be planned.
@@ -157,10 +165,11 @@ impl Graph {
         }
     }
 
-    /// Gives everything that is added to the part `from` from now on its place in `to`, and
-    /// remembers that it may still be known by its former address.
-    pub fn rename(&mut self, from: Part, to: Part) {
-        self.renames.push((from, to));
+    /// Gives everything that is added to the group `from.0` from now on its place in `to.0`, with
+    /// `to.1` instead of `from.1` at the beginning of its name, and remembers that it may still be
+    /// known by its former address.
+    pub fn rename(&mut self, from: (Group, String), to: (Group, String)) {
+        self.renames.push(Rename { from, to });
     }
 
     /// Adds a resource that dbxctl makes and owns.
@@ -192,14 +201,18 @@ impl Graph {
 
     fn insert<K: Kind>(&mut self, group: &Group, name: &str, role: Role) -> Handle<K> {
         let (mut address, mut group) = (Address::new(K::NAME, name), group.clone());
-        for (from, to) in &self.renames {
-            if let Some(rest) = from.rest(&group, address.name()) {
-                let renamed = Address::new(K::NAME, &format!("{}{rest}", to.name));
-                let mut former = self.moved.remove(&address).unwrap_or_default();
-                former.insert(0, address);
-                self.moved.insert(renamed.clone(), former);
-                (address, group) = (renamed, to.group.clone());
+        for Rename { from, to } in &self.renames {
+            if from.0 != group {
+                continue;
             }
+            if let Some(rest) = rest(&from.1, address.name()) {
+                let renamed = Address::new(K::NAME, &format!("{}{rest}", to.1));
+                let mut former = self.moved.remove(&address).unwrap_or_default();
+                former.push(address);
+                self.moved.insert(renamed.clone(), former);
+                address = renamed;
+            }
+            group = to.0.clone();
         }
         let node = Node { group, role, after: BTreeSet::new() };
         let twin = self.nodes.insert(address.clone(), node);

@@ -128,11 +128,9 @@ impl<I> Found<I> {
         }
     }
 
-    /// The same, taken out.
-    pub fn into_id(self) -> I {
-        match self {
-            Found::Ours(id) | Found::Foreign(id) => id,
-        }
+    /// Whether we made it.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Found::Ours(_))
     }
 }
 

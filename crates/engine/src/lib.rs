@@ -26,8 +26,8 @@ pub use plan::{
 };
 pub use refresh::{World, refresh};
 pub use state::{
-    Deposed, Entry, FORMAT, Holder, Lock, LockError, Move, Record, State, StateError, StateFile,
-    Status, Store, load,
+    Deposed, Entry, FORMAT, Holder, Lock, LockError, Move, Rebuilt, Record, State, StateError,
+    StateFile, Status, Store, load, rebuild,
 };
 pub use value::{Address, Output, Ref, as_output, bind, canonical, output_json, outputs};
 pub use world::{Cloud, Kinds, Live};
