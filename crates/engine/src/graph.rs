@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::{Id, Kind};
+use crate::kind::{Id, Kind, Mark};
 use crate::value::{Address, Output, Ref, canonical, outputs};
 
 /// Who a resource is for, as the plan groups it.
@@ -172,13 +172,15 @@ impl Graph {
         self.renames.push(Rename { from, to });
     }
 
-    /// Adds a resource that dbxctl makes and owns.
+    /// Adds a resource that dbxctl makes and owns, with its mark.
     ///
     /// # Panics
     /// If the address is taken: names come from the blueprint, so that is a bug there.
-    pub fn add<K: Kind>(&mut self, group: &Group, name: &str, props: K::Props) -> Handle<K> {
+    pub fn add<K: Kind>(&mut self, group: &Group, name: &str, mut props: K::Props) -> Handle<K> {
+        let (address, group) = self.place(K::NAME, name, group);
+        K::mark(&mut props, &Mark { stack: self.stack.clone(), address: address.clone() });
         let props = canonical(&serde_json::to_value(&props).expect("props are plain data"));
-        self.insert(group, name, Role::Managed { props })
+        self.insert(address, group, Role::Managed { props })
     }
 
     /// Adds an object that exists and is only used: read, checked, never changed.
@@ -189,7 +191,8 @@ impl Graph {
         id: &K::Id,
         expect: Vec<Expect>,
     ) -> Handle<K> {
-        self.insert(group, name, Role::Used { id: id.to_string(), expect })
+        let (address, group) = self.place(K::NAME, name, group);
+        self.insert(address, group, Role::Used { id: id.to_string(), expect })
     }
 
     /// Makes `node` wait for `others` although its props do not refer to them.
@@ -199,14 +202,15 @@ impl Graph {
         }
     }
 
-    fn insert<K: Kind>(&mut self, group: &Group, name: &str, role: Role) -> Handle<K> {
-        let (mut address, mut group) = (Address::new(K::NAME, name), group.clone());
+    /// Where a resource belongs: its present address and group if it was renamed.
+    fn place(&mut self, kind: &str, name: &str, group: &Group) -> (Address, Group) {
+        let (mut address, mut group) = (Address::new(kind, name), group.clone());
         for Rename { from, to } in &self.renames {
             if from.0 != group {
                 continue;
             }
             if let Some(rest) = rest(&from.1, address.name()) {
-                let renamed = Address::new(K::NAME, &format!("{}{rest}", to.1));
+                let renamed = Address::new(kind, &format!("{}{rest}", to.1));
                 let mut former = self.moved.remove(&address).unwrap_or_default();
                 former.push(address);
                 self.moved.insert(renamed.clone(), former);
@@ -214,6 +218,10 @@ impl Graph {
             }
             group = to.0.clone();
         }
+        (address, group)
+    }
+
+    fn insert<K: Kind>(&mut self, address: Address, group: Group, role: Role) -> Handle<K> {
         let node = Node { group, role, after: BTreeSet::new() };
         let twin = self.nodes.insert(address.clone(), node);
         assert!(twin.is_none(), "{address} was added twice");

@@ -40,7 +40,7 @@ impl World {
     ) -> Option<Vec<(u32, &str)>> {
         let mut all = BTreeMap::new();
         for found in self.found.get(address).into_iter().flatten() {
-            let Some(seen) = self.seen(address, found.id()) else { continue };
+            let seen = self.seen(address, found.id()).unwrap_or(&Value::Null);
             let twin = all.insert(generation_of(kind, props, seen), found.id().as_str());
             if twin.is_some() || !found.is_ours() {
                 return None;

@@ -58,7 +58,8 @@ pub fn rebuild(graph: &Graph, state: &State, world: &World, kinds: Kinds) -> Reb
             field_of(id, seen, &o.field)
         };
         let mut last = None;
-        for (n, (generation, id)) in generations.into_iter().enumerate() {
+        let there = generations.into_iter().filter(|(_, id)| world.seen(&address, id).is_some());
+        for (n, (generation, id)) in there.enumerate() {
             let props = bind(&with_generation(kinds, &address, props, generation), &known);
             if !outputs(&props).is_empty() {
                 continue;
