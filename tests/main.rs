@@ -3,6 +3,7 @@
 //! `cargo xtask test` builds what they start and says where python is.
 
 mod clouds;
+mod crash;
 mod proxy;
 mod random;
 mod sandbox;

@@ -194,7 +194,7 @@ impl Run {
         for round in 0..200 {
             let n = [1, 4, 2, 7, 3][round % 5];
             let side = [Side::Before, Side::After][round % 2];
-            if !self.clouds.dbxctl_killed(&[verb, &spec, "--yes"], n, side) {
+            if !self.clouds.dbxctl_killed(&[verb, &spec, "--yes"], None, n, side) {
                 // Whatever the last round did, this one has nothing left to do.
                 self.clouds.dbxctl(&[verb, &spec, "--yes"]).expect(0);
                 return;

@@ -113,7 +113,9 @@ pub fn classify(code: &str, status: u16, message: &str) -> Class {
         // It never empties by itself, so waiting is no use.
         "BucketNotEmpty" => Class::Other,
         "DependencyViolation" | "DeleteConflict" => Class::InUse,
-        "BucketAlreadyOwnedByYou" | "Resource.AlreadyAssociated" => Class::AlreadyExists,
+        "BucketAlreadyOwnedByYou" | "InvalidSubnet.Conflict" | "Resource.AlreadyAssociated" => {
+            Class::AlreadyExists
+        }
         "OperationAborted"
         | "ConditionalRequestConflict"
         | "ConcurrentModification"
@@ -208,6 +210,7 @@ mod tests {
             ("InvalidGroup.Duplicate", 400, "", Class::AlreadyExists),
             ("EntityAlreadyExists", 409, "", Class::AlreadyExists),
             ("RouteAlreadyExists", 400, "", Class::AlreadyExists),
+            ("InvalidSubnet.Conflict", 400, "", Class::AlreadyExists),
             ("BucketAlreadyOwnedByYou", 409, "", Class::AlreadyExists),
             ("InvalidParameterValue", 400, "", Class::Invalid),
             ("VpcLimitExceeded", 400, "", Class::Other),

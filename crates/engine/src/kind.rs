@@ -89,8 +89,12 @@ pub struct Waits {
     pub gone: Duration,
     /// For others to let go of it.
     pub in_use: Duration,
-    /// For what was just made to be known everywhere (reads after a write, IAM).
+    /// For what was just made to be known everywhere (changes after a write, IAM).
     pub propagation: Duration,
+    /// For what was just made to be shown by reads and lists. A create whose answer was lost is
+    /// made again only when nothing has shown for so long. Neither cloud publishes a bound, so this
+    /// is an assumption: normally a list shows at once what was made.
+    pub visible: Duration,
 }
 
 impl Default for Waits {
@@ -100,6 +104,7 @@ impl Default for Waits {
             gone: Duration::from_secs(300),
             in_use: Duration::from_secs(600),
             propagation: Duration::from_secs(60),
+            visible: Duration::from_secs(20),
         }
     }
 }
@@ -150,6 +155,9 @@ pub trait Kind: Send + Sync + 'static {
     const REPLACE: Replace = Replace::DeleteFirst;
     /// Whether it holds what cannot be made again: deleting it needs words in the spec.
     const PRECIOUS: bool = false;
+    /// Whether the service refuses to make a second one of the same name or place. Then a create
+    /// whose answer was lost may be made again at once: it makes no twin.
+    const UNIQUE: bool = false;
 
     /// The client its calls need.
     type Cloud: Send + Sync;
@@ -218,6 +226,7 @@ pub trait AnyKind: Send + Sync {
     fn service(&self) -> &'static str;
     fn replace(&self) -> Replace;
     fn precious(&self) -> bool;
+    fn unique(&self) -> bool;
     fn waits(&self) -> Waits;
     /// Compares wanted props with what was seen.
     fn diff(&self, want: &Value, have: &Value) -> Result<Diff>;
@@ -265,6 +274,9 @@ impl<K: Kind> AnyKind for K {
     }
     fn precious(&self) -> bool {
         K::PRECIOUS
+    }
+    fn unique(&self) -> bool {
+        K::UNIQUE
     }
     fn waits(&self) -> Waits {
         K::waits()

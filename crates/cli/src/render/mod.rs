@@ -5,6 +5,7 @@ mod outputs;
 mod plan;
 mod progress;
 
+use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::OnceLock;
 
@@ -122,6 +123,15 @@ pub(crate) fn unfinished(outcome: &Outcome) -> String {
     text
 }
 
+/// The first few of many, and how many more there are.
+pub(crate) fn some_of(all: impl ExactSizeIterator<Item = impl Display>) -> String {
+    const SHOWN: usize = 3;
+    let more = all.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = all.take(SHOWN).map(|one| one.to_string()).collect();
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
 fn advice(error: &StepError) -> &'static str {
     use cloud::Class;
     match error {
@@ -130,7 +140,7 @@ fn advice(error: &StepError) -> &'static str {
             Class::Invalid => "the service refuses the request: correct the spec",
             Class::InUse => "something outside this stack still uses it: find and detach it",
             Class::AlreadyExists => {
-                "something of that name exists: rename one of them, or use it by its id"
+                "something of its name or in its place exists: change one of them, or use it by its id"
             }
             Class::Propagating => {
                 "if it stays: the role's trust or policy is wrong, or an organisation policy forbids it"

@@ -70,6 +70,7 @@ impl Kind for Bucket {
     const NAME: &'static str = "aws.bucket";
     const SERVICE: &'static str = "s3";
     const PRECIOUS: bool = true;
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = BucketName;
