@@ -4,6 +4,7 @@
 
 mod clouds;
 mod crash;
+mod faults;
 mod proxy;
 mod random;
 mod sandbox;

@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     EmptyConflict,
     /// The caller may not do this.
     Denied,
+    /// The token is not good any more: only for `databricks`.
+    TokenExpired,
     /// `POST /credentials` with a role that cannot be assumed, or not yet.
     RoleNotReady,
     /// After each change in the family, the next so many reads of each sort still show what there
@@ -491,6 +493,9 @@ fn refusal(fault: Fault, action: &str, head_only: bool) -> Vec<u8> {
                     "Failed credential validation checks: please use a valid cross account IAM \
                      role with permissions setup correctly",
                 ),
+                (Fault::TokenExpired, _) => {
+                    error("401 Unauthorized", "UNAUTHENTICATED", "the token is not valid any more")
+                }
                 (Fault::Denied, "databricks") => {
                     error("403 Forbidden", "PERMISSION_DENIED", "the caller may not do this")
                 }

@@ -205,7 +205,7 @@ impl Run {
 }
 
 /// So many workspaces in one VPC.
-fn spec(workspaces: usize) -> Value {
+pub(crate) fn spec(workspaces: usize) -> Value {
     let workspace = json!({ "vpc": "main", "subnets": { "nodes_per_zone": 50 } });
     let workspaces: serde_json::Map<String, Value> =
         (0..workspaces).map(|n| (format!("wk{n}"), workspace.clone())).collect();

@@ -63,6 +63,7 @@ where
     };
     let message = match (message, status) {
         (Some(message), _) if !message.is_empty() => message.to_owned(),
+        (_, Some(status @ 200..300)) => format!("HTTP {status} with something else than an answer"),
         (_, Some(status)) => format!("HTTP {status} without an explanation"),
         (_, None) => words(error),
     };
@@ -166,6 +167,8 @@ pub fn classify(code: &str, status: u16, message: &str) -> Class {
         }
         // HEAD answers have no body, hence no code.
         "" => match status {
+            // Somebody in between answered: whether the service got the call is not known.
+            200..300 => Class::Transient,
             401 | 403 => Class::Denied,
             404 => Class::NotFound,
             _ => Class::Other,
@@ -186,6 +189,7 @@ mod tests {
             ("NoSuchEntity", 404, "", Class::NotFound),
             ("NoSuchBucket", 404, "", Class::NotFound),
             ("", 404, "", Class::NotFound),
+            ("", 200, "", Class::Transient),
             ("DependencyViolation", 400, "", Class::InUse),
             ("DeleteConflict", 409, "", Class::InUse),
             ("InvalidIPAddress.InUse", 400, "", Class::InUse),
