@@ -154,11 +154,16 @@ impl Clouds {
         command.stdout(log).stderr(twin).spawn().expect("dbxctl can be started")
     }
 
+    /// Changes how the account server behaves.
+    pub(crate) fn set_account(&self, settings: &serde_json::Value) {
+        post(self.account_server.address, "/_control/settings", &settings.to_string());
+    }
+
     /// Empties both clouds and forgets the state, faults and calls.
     pub(crate) fn reset(&self) {
         self.journal.wait_for_quiet();
-        post(self.moto.address, "/moto-api/reset");
-        post(self.account_server.address, "/_control/reset");
+        post(self.moto.address, "/moto-api/reset", "");
+        post(self.account_server.address, "/_control/reset", "");
         self.journal.end_faults();
         self.journal.clear();
         let state = self.folder().join("state");
@@ -266,11 +271,11 @@ impl Drop for Server {
     }
 }
 
-/// Sends an empty POST to a server of ours, which must accept it.
-fn post(address: SocketAddr, path: &str) {
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-    );
+/// Sends a POST to a server of ours, which must accept it.
+fn post(address: SocketAddr, path: &str, body: &str) {
+    let (kind, length) = ("content-type: application/json", body.len());
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\n{kind}\r\nconnection: close");
+    let request = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
     let mut stream = TcpStream::connect(address).expect("the server runs");
     stream.write_all(request.as_bytes()).expect("the server reads");
     let mut answer = String::new();

@@ -4,13 +4,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::fs;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::clouds::{Clouds, Moto, Output, Verifier, full, top};
-use crate::proxy::Side;
+use crate::proxy::{Call, Fault, Side};
+use crate::wire;
 
 /// Clouds side by side: mostly everybody waits.
 const PAIRS: usize = 6;
@@ -91,6 +94,68 @@ fn a_run_killed_at_any_request_is_finished_by_the_next() {
     let failures: Vec<&String> = figures.values().flat_map(|f| &f.failures).collect();
     assert!(failures.is_empty(), "{table}{failures:#?}");
     assert_eq!(figures.len(), PHASES.len(), "{table}");
+}
+
+/// What CI systems do: SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL.
+#[test]
+fn the_signals_of_a_ci_system_lose_nothing_over_the_wire() {
+    let clouds = Clouds::start(Moto::Patched);
+    let spec = clouds.folder().join("spec.json");
+    fs::write(&spec, wire::spec(1).to_string()).expect("the folder is ours");
+    let spec = spec.to_str().expect("plain names");
+    let apply = ["apply", spec, "--yes"];
+    let right = |what: &str| {
+        clouds.dbxctl(&apply).expect(0);
+        clouds.dbxctl(&["plan", spec, "--detailed-exitcode"]).expect(0);
+        clouds.verify(&["applied", spec]).expect(0);
+        clouds.dbxctl(&["destroy", spec, "--yes"]).expect(0);
+        let left = clouds.verify(&["empty", spec]);
+        assert_eq!(left.status.code(), Some(0), "{what}: {}", left.stdout);
+    };
+    let until_answered = |action: &str| {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let answered = |call: &Call| call.action == action && call.status.is_some();
+        while !clouds.journal.calls().iter().any(answered) {
+            assert!(Instant::now() < deadline, "{action} is not called");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+
+    // A call that hangs after it took effect: only SIGKILL ends the run, before the id is known.
+    for action in ["ec2:CreateVpc", "databricks:POST /networks"] {
+        clouds.journal.fail(action, Fault::HoldAnswer, 1);
+        clouds.journal.clear();
+        let mut child = clouds.start_dbxctl(&apply, "signals.log");
+        until_answered(action);
+        assert_eq!(signals_of_ci(&mut child).code(), None, "{action} held nothing up");
+        assert_eq!(clouds.journal.end_faults(), 1);
+        right(action);
+    }
+
+    // A long wait ends with the first signal.
+    clouds.set_account(&json!({ "to_running": { "millis": 12_000 } }));
+    clouds.journal.clear();
+    let mut child = clouds.start_dbxctl(&apply, "signals.log");
+    until_answered("databricks:POST /workspaces");
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(signals_of_ci(&mut child).code(), Some(130));
+    right("a long wait");
+}
+
+/// Sends the signals until the process ends.
+fn signals_of_ci(child: &mut Child) -> ExitStatus {
+    for (signal, grace) in [("-INT", 7500), ("-TERM", 2500), ("-KILL", 5000)] {
+        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(sent.expect("kill can be started").success());
+        let deadline = Instant::now() + Duration::from_millis(grace);
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    panic!("it survived SIGKILL");
 }
 
 /// One point of each phase per life, as long as there are some; at most so many of each, evenly spread.

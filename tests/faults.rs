@@ -76,7 +76,7 @@ fn matrix() -> Vec<Cell> {
         let page = if aws { Expect::Done } else { Expect::Explained(&["a web page", "Sign in"]) };
         add("200 with a web page", family, named(family, Fault::Page, 1), page);
         let redirect: &[&str] =
-            if aws { &["HTTP 302"] } else { &["redirected to https://login.example.com/sign-in"] };
+            if aws { &["HTTP 302, redirected to `https://login.example.com/sign-in`"] } else { &["redirected to https://login.example.com/sign-in"] };
         let redirected = Expect::Explained(redirect);
         add("redirect to a sign-in page", family, named(family, Fault::Redirect, 1), redirected);
         let denied: &[&str] = match family {

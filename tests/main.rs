@@ -8,4 +8,5 @@ mod faults;
 mod proxy;
 mod random;
 mod sandbox;
+mod stops;
 mod wire;

@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     DropRequest,
     /// The cloud acts, its answer gets lost.
     DropAnswer,
+    /// The cloud acts, its answer comes half a minute later.
+    HoldAnswer,
     /// A web page, as a proxy or a sign-in service answers, with 200.
     Page,
     /// The same with 500.
@@ -202,7 +204,7 @@ impl Journal {
 
     /// Waits until no request is under way: a killed client leaves some behind.
     pub(crate) fn wait_for_quiet(&self) {
-        let deadline = Duration::from_secs(10);
+        let deadline = Duration::from_secs(60);
         let busy = |state: &mut State| state.under_way > 0;
         let quiet = self.quiet.wait_timeout_while(self.lock(), deadline, busy);
         drop(quiet.expect("no thread panics while it holds the journal"));
@@ -392,7 +394,9 @@ fn exchange(
     let head_only = request.method == "HEAD";
     let instead = match begun.fault {
         Some(Fault::DropRequest) => return Ok(()),
-        Some(Fault::DropAnswer | Fault::ErrorAfterEffect | Fault::Stale) => None,
+        Some(
+            Fault::DropAnswer | Fault::HoldAnswer | Fault::ErrorAfterEffect | Fault::Stale,
+        ) => None,
         Some(fault) => Some(refusal(fault, action, head_only)),
         None if begun.mutating => None,
         None => match journal.stale(action, request) {
@@ -425,6 +429,10 @@ fn exchange(
     }
     match begun.fault {
         Some(Fault::DropAnswer) => return Ok(()),
+        Some(Fault::HoldAnswer) => {
+            thread::sleep(Duration::from_secs(30));
+            client.write_all(&answer)?;
+        }
         Some(fault @ Fault::ErrorAfterEffect) => {
             client.write_all(&refusal(fault, action, head_only))?;
         }
@@ -573,8 +581,9 @@ fn refused(
 
 fn whole(status: &str, kind: &str, extra: &str, body: &str) -> Vec<u8> {
     let mut answer = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n{extra}");
-    // Databricks names each answer, and people quote the name.
-    answer += "x-request-id: from-the-proxy\r\nconnection: close\r\n";
+    // Both clouds name each answer, and people quote the name.
+    answer += "x-request-id: from-the-proxy\r\nx-amzn-requestid: from-the-proxy\r\n";
+    answer += "connection: close\r\n";
     let _ = write!(answer, "content-length: {}\r\n\r\n{body}", body.len());
     answer.into_bytes()
 }

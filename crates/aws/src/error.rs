@@ -63,6 +63,12 @@ where
     };
     let message = match (message, status) {
         (Some(message), _) if !message.is_empty() => message.to_owned(),
+        (_, Some(status @ 300..400)) => {
+            let to = header("location").unwrap_or_default();
+            // The query may carry a one-time code.
+            let to = to.split(['?', '#']).next().unwrap_or_default();
+            format!("HTTP {status}, redirected to `{to}`: something between here and AWS answered")
+        }
         (_, Some(status @ 200..300)) => format!("HTTP {status} with something else than an answer"),
         (_, Some(status)) => format!("HTTP {status} without an explanation"),
         (_, None) => words(error),

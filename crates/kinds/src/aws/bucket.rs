@@ -143,7 +143,9 @@ impl Kind for Bucket {
         }
         let call = cloud.s3.create_bucket().bucket(name);
         let call = call.create_bucket_configuration(configuration.build());
-        call.send().await.named(action)?;
+        let answer = call.send().await.named(action)?;
+        // Any page with status 200 looks like a yes.
+        super::sent(action, "Location", answer.location)?;
         Ok(BucketName(props.name.clone()))
     }
 
