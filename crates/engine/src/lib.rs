@@ -15,7 +15,7 @@ mod state;
 mod value;
 mod world;
 
-pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh};
+pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, patiently};
 pub use diff::{Change, Diff, Effect};
 pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Part, Role, known};
@@ -24,7 +24,7 @@ pub use pace::{Limit, Paced};
 pub use plan::{
     Action, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary, Why, plan,
 };
-pub use refresh::{World, refresh};
+pub use refresh::{World, late, refresh};
 pub use state::{
     Deposed, Entry, FORMAT, Holder, Lock, LockError, Move, Rebuilt, Record, State, StateError,
     StateFile, Status, Store, load, rebuild,

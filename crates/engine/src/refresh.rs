@@ -1,16 +1,17 @@
 //! What exists: one read per kind for what the state knows, and a look for what it may have missed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use cloud::{Class, Result};
+use cloud::Result;
 use futures::future::try_join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::apply::{Pauses, Settings};
+use crate::apply::{Pauses, Settings, left_of, patiently};
 use crate::graph::{Graph, Role};
 use crate::kind::{AnyKind, Found, Replace, Wanted};
-use crate::state::State;
+use crate::state::{State, Status};
 use crate::value::{Address, Output, bind, outputs};
 use crate::world::{Cloud, Kinds};
 
@@ -93,6 +94,8 @@ pub(crate) fn generation_of(kind: &dyn AnyKind, props: &Value, seen: &Value) -> 
 
 /// Reads all objects the graph and the state name, and finds those that may have been made without
 /// their id being saved. Reads cost one call per kind where the API allows it, not one per object.
+///
+/// What an earlier run made just before it died may not show yet: see [`late`].
 pub async fn refresh(
     graph: &Graph,
     state: &State,
@@ -102,6 +105,48 @@ pub async fn refresh(
 ) -> Result<World> {
     let (state, _) = &state.renamed(graph);
     let source = Source { cloud, settings };
+    let late = late(graph, state, kinds);
+    let started = Instant::now();
+    let mut pauses = Pauses::new(settings);
+    loop {
+        let world = look(graph, state, kinds, &source).await?;
+        let missing = |(address, left): (&Address, &Duration)| {
+            let id = state.resources.get(address).and_then(|r| r.id.as_deref());
+            let shown = match id {
+                Some(id) => world.seen(address, id).is_some(),
+                None => world.found.contains_key(address),
+            };
+            !shown && started.elapsed() < *left
+        };
+        if !late.iter().any(missing) {
+            return Ok(world);
+        }
+        pauses.sleep(None).await;
+    }
+}
+
+/// What an earlier run made, or was about to make, so recently that reads may not show it yet; and for
+/// how long that may go on. Planned too early, it would be made twice or forgotten.
+pub fn late(graph: &Graph, state: &State, kinds: Kinds) -> BTreeMap<Address, Duration> {
+    let mut late = BTreeMap::new();
+    for (address, record) in &state.resources {
+        let Some(kind) = kinds.get(address.kind()) else { continue };
+        let doubtful = match record.status {
+            // Of a unique kind that is still wanted no second one can be made, so apply finds out.
+            Status::Making => !(kind.unique() && graph.nodes.contains_key(address)),
+            Status::Made => true,
+            Status::Settled | Status::Removing => false,
+        };
+        let left = left_of(kind.waits().visible, record.changed_at);
+        if doubtful && !left.is_zero() {
+            late.insert(address.clone(), left);
+        }
+    }
+    late
+}
+
+/// One look at everything.
+async fn look(graph: &Graph, state: &State, kinds: Kinds, source: &Source<'_>) -> Result<World> {
     let mut world = World::default();
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for address in state.resources.keys().filter(|a| kinds.get(a.kind()).is_some()) {
@@ -114,8 +159,8 @@ pub async fn refresh(
             ids.entry(address.kind().to_owned()).or_default().insert(id.clone());
         }
     }
-    read_into(&mut world, &source, ids).await?;
-    find_missing(&mut world, graph, state, kinds, &source).await?;
+    read_into(&mut world, source, ids).await?;
+    find_missing(&mut world, graph, state, kinds, source).await?;
     Ok(world)
 }
 
@@ -125,25 +170,6 @@ struct Source<'a> {
     settings: Settings,
 }
 
-impl Source<'_> {
-    /// Reading changes nothing, so a call that may pass is made again.
-    async fn patiently<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
-        let started = Instant::now();
-        let mut pauses = Pauses::new(self.settings);
-        loop {
-            let error = match call().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let passes = matches!(error.class, Class::Throttled | Class::Transient);
-            if !passes || started.elapsed() >= self.settings.patience {
-                return Err(error);
-            }
-            pauses.sleep(error.retry_after()).await;
-        }
-    }
-}
-
 async fn read_into(
     world: &mut World,
     source: &Source<'_>,
@@ -151,7 +177,7 @@ async fn read_into(
 ) -> Result<()> {
     let reads = ids.into_iter().filter(|(_, ids)| !ids.is_empty()).map(|(kind, ids)| async move {
         let ids: Vec<String> = ids.into_iter().collect();
-        let seen = source.patiently(|| source.cloud.read(&kind, &ids)).await?;
+        let seen = patiently(source.settings, || source.cloud.read(&kind, &ids)).await?;
         Ok::<_, cloud::Error>((kind, ids, seen))
     });
     for (kind, ids, seen) in try_join_all(reads).await? {
@@ -206,7 +232,8 @@ async fn find_missing(
         let stack = graph.stack.as_str();
         let finds = looks.into_iter().map(|(kind, looks)| async move {
             let wanted: Vec<_> = looks.iter().map(|look| look.wanted.clone()).collect();
-            let found = source.patiently(|| source.cloud.find(&kind, stack, &wanted)).await?;
+            let call = || source.cloud.find(&kind, stack, &wanted);
+            let found = patiently(source.settings, call).await?;
             Ok::<_, cloud::Error>((kind, looks, found))
         });
         let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -17,7 +17,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use retry::Pauses;
+pub use retry::patiently;
+pub(crate) use retry::{Pauses, left_of};
 
 use crate::event::{Event, Report};
 use crate::plan::{PLAN_FORMAT, Plan, Step};
