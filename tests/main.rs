@@ -3,8 +3,12 @@
 //! `cargo xtask test` builds what they start and says where python is.
 
 mod clouds;
+mod crash;
+mod faults;
 mod proxy;
 mod random;
 mod sandbox;
 mod shared_state;
+mod state;
+mod stops;
 mod wire;

@@ -10,11 +10,11 @@ use engine::{Entry, Event, Graph, Mark, Outcome, Plan, Role, Run, State, StateEr
 use futures::future::BoxFuture;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
-use sandbox::{Fault, Happens, Profile, Sandbox};
+use sandbox::{Fault, Happens, Item, Profile, Sandbox};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-const STACK: &str = "random";
+pub(crate) const STACK: &str = "random";
 const AWS_ACCOUNT: &str = "111122223333";
 /// Regions whose Databricks endpoint services are known.
 const REGIONS: [&str; 3] = ["eu-central-1", "ap-northeast-1", "us-east-1"];
@@ -352,14 +352,14 @@ fn graph(text: &str) -> Result<Graph, String> {
 }
 
 /// A state that lives as long as the test. Entries take the way they take through a file.
-struct Memory(Mutex<State>);
+pub(crate) struct Memory(pub(crate) Mutex<State>);
 
 impl Memory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Memory(Mutex::new(State::new(STACK, "lineage".to_owned())))
     }
 
-    fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -379,12 +379,12 @@ impl Store for Memory {
 }
 
 /// One stack on one simulated cloud.
-struct Stage {
-    cloud: Sandbox,
-    store: Memory,
+pub(crate) struct Stage {
+    pub(crate) cloud: Sandbox,
+    pub(crate) store: Memory,
 }
 
-type Checked<T = ()> = Result<T, TestCaseError>;
+pub(crate) type Checked<T = ()> = Result<T, TestCaseError>;
 
 fn fail<T>(why: impl Into<String>) -> Checked<T> {
     Err(TestCaseError::fail(why.into()))
@@ -405,7 +405,7 @@ impl Stage {
         Stage { cloud: Sandbox::in_memory(settings), store: Memory::new() }
     }
 
-    async fn plan(&self, graph: &Graph) -> Checked<Plan> {
+    pub(crate) async fn plan(&self, graph: &Graph) -> Checked<Plan> {
         self.cloud.adopt_used(graph).map_err(|e| TestCaseError::fail(e.to_string()))?;
         let (state, kinds) = (self.store.state(), kinds::facts());
         let world = engine::refresh(graph, &state, kinds, &self.cloud, settings()).await;
@@ -447,7 +447,7 @@ impl Stage {
     }
 
     /// There is nothing to do, and what is there is what the state says.
-    async fn settled(&self, graph: &Graph, what: &str) -> Checked {
+    pub(crate) async fn settled(&self, graph: &Graph, what: &str) -> Checked {
         let plan = self.plan(graph).await?;
         if !plan.is_empty() {
             return fail(format!("{what}: there is something left to do: {:#?}", plan.steps));
@@ -464,24 +464,27 @@ impl Stage {
             remembered.extend(state.ids(address).into_iter().map(|id| format!("{address} {id}")));
         }
         let mut there = BTreeSet::new();
-        for (kind, id, mark) in self.inventory()? {
+        for Item { kind, id, mark, foreign } in self.inventory()? {
+            let known =
+                |r: &&String| r.starts_with(&format!("{kind}/")) && r.ends_with(&format!(" {id}"));
             match mark {
+                _ if foreign => {}
                 Some(Mark { stack, address }) if stack == STACK && address.kind() == kind => {
                     there.insert(format!("{address} {id}"));
                 }
                 Some(mark) => return fail(format!("{what}: {kind} {id} is marked as {mark:?}")),
-                // Rules come with their group; making them is taking them over.
-                None if kind == RULES => {
-                    let ours = |r: &&String| r.starts_with(RULES) && r.ends_with(&format!(" {id}"));
-                    there.extend(remembered.iter().find(ours).cloned());
-                }
-                None => {}
+                None => match remembered.iter().find(known) {
+                    Some(ours) => drop(there.insert(ours.clone())),
+                    // Rules come with their group; making them is taking them over.
+                    None if kind == RULES => {}
+                    None => return fail(format!("{what}: nobody remembers {kind} {id}")),
+                },
             }
         }
         same(&format!("{what}: in the state and in the cloud"), &remembered, &there)
     }
 
-    fn inventory(&self) -> Checked<Vec<(String, String, Option<Mark>)>> {
+    fn inventory(&self) -> Checked<Vec<Item>> {
         self.cloud.inventory().map_err(|e| TestCaseError::fail(e.to_string()))
     }
 
@@ -495,7 +498,7 @@ impl Stage {
     }
 
     /// The empty graph, with consent to everything.
-    fn nothing(&self) -> Graph {
+    pub(crate) fn nothing(&self) -> Graph {
         let mut nothing = Graph::new(STACK);
         let state = self.store.state();
         nothing.deletion_allowed = state.resources.values().map(|r| r.group.clone()).collect();
@@ -505,17 +508,17 @@ impl Stage {
     /// The objects of others.
     fn others(&self) -> Checked<BTreeSet<String>> {
         let all = self.inventory()?.into_iter();
-        let others = all.filter(|(kind, _, mark)| mark.is_none() && kind != RULES);
-        Ok(others.map(|(kind, id, _)| format!("{kind} {id}")).collect())
+        let others = all.filter(|item| item.foreign && item.kind != RULES);
+        Ok(others.map(|item| format!("{} {}", item.kind, item.id)).collect())
     }
 }
 
-fn settings() -> engine::Settings {
+pub(crate) fn settings() -> engine::Settings {
     engine::Settings { first_pause: Duration::from_millis(20), ..engine::Settings::default() }
 }
 
 /// Runs the future to its end in time that is paused: it goes on when everything waits.
-fn paused<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn paused<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().expect("a runtime").block_on(work)
 }

@@ -63,7 +63,7 @@ fn a_killed_holder_is_followed() {
         stack.write_spec(&round.to_string());
         let n = [4, 9, 2, 6, 1, 12, 3, 8, 5, 7][round % 10];
         let side = [Side::After, Side::Before][(round + round / 10) % 2];
-        if !stack.clouds.dbxctl_killed(&["apply", &stack.spec(), "--yes"], n, side) {
+        if !stack.clouds.dbxctl_killed(&["apply", &stack.spec(), "--yes"], None, n, side) {
             continue;
         }
         kills += 1;
@@ -139,7 +139,7 @@ fn a_saved_plan_knows_its_bucket() {
 fn a_lock_is_freed_by_the_name_of_its_owner() {
     let stack = Stack::new(Moto::Patched);
     stack.write_spec("0");
-    assert!(stack.clouds.dbxctl_killed(&["apply", &stack.spec(), "--yes"], 5, Side::Before));
+    assert!(stack.clouds.dbxctl_killed(&["apply", &stack.spec(), "--yes"], None, 5, Side::Before));
     stack.dbxctl("apply", &["--yes"]).expect(4);
     let held = stack.dbxctl("state", &["unlock"]).expect(4);
     assert!(held.stdout.contains("(`dbxctl apply`) on "), "{}", held.stdout);

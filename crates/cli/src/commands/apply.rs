@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, Store};
+use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{decide, is_saved, open, read_world};
@@ -10,7 +10,7 @@ use super::signals::{self, Received};
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
 use crate::render::{self, Progress};
-use crate::setup::{Access, Session, Target, connect, holder, kinds, load, sign_in};
+use crate::setup::{Session, Target, connect, holder, kinds, load, sign_in};
 
 pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result {
     if let [file] = files
@@ -19,7 +19,7 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
         let saved = open(file)?;
         let access = sign_in(&saved.target).await?;
         let holder = Holder { plan_sha256: Some(saved.plan.sha256()), ..holder("dbxctl apply") };
-        return with_state(&access, &holder, async |held| {
+        return with_state(&access.state, &holder, async |held| {
             engine::check_fresh(&saved.plan, held.store).map_err(|stale| {
                 Fail::new(Exit::Stale, stale).hint("plan again, and review what is new")
             })?;
@@ -31,7 +31,7 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
     }
     let loaded = load(files, global)?;
     let access = sign_in(&loaded.target).await?;
-    with_state(&access, &holder("dbxctl apply"), async |held| {
+    with_state(&access.state, &holder("dbxctl apply"), async |held| {
         let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
         plan_and_do(&loaded.target, &loaded.graph, held, &session, yes, "apply").await
     })
@@ -41,7 +41,7 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
 pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Result {
     let loaded = load(files, global)?;
     let access = sign_in(&loaded.target).await?;
-    with_state(&access, &holder("dbxctl destroy"), async |held| {
+    with_state(&access.state, &holder("dbxctl destroy"), async |held| {
         let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
         let mut nothing = Graph::new(&loaded.target.stack);
         // The command itself is the consent.
@@ -53,19 +53,22 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
 }
 
 /// The open state, and what ends the work on it early.
-struct Held<'a> {
-    store: &'a dyn OpenState,
+pub(super) struct Held<'a> {
+    pub(super) store: &'a dyn OpenState,
     cancel: CancellationToken,
     signal: Received,
 }
 
 impl Held<'_> {
-    fn peek<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+    pub(super) fn peek<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         (self.store as &dyn Store).peek(look)
     }
 
     /// Waits for `work` unless it is asked to stop before that.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         tokio::select! {
             result = work => result,
             () = self.cancel.cancelled() => {
@@ -77,12 +80,12 @@ impl Held<'_> {
 }
 
 /// Opens the state, does the work, and closes the state however the work ended.
-async fn with_state(
-    access: &Access,
+pub(super) async fn with_state(
+    place: &StatePlace,
     holder: &Holder,
     work: impl AsyncFnOnce(&Held) -> Result,
 ) -> Result {
-    let store = access.state.open(holder, &render::notice).await?;
+    let store = place.open(holder, &render::notice).await?;
     let (cancel, signal) = signals::listen();
     let (lost, stop) = (store.lost(), cancel.clone());
     let watcher = tokio::spawn(async move {

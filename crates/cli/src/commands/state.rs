@@ -1,19 +1,27 @@
-//! `dbxctl state`: what is remembered.
+//! `dbxctl state`: what is remembered, putting it right, and moving it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use engine::{Address, State, StatePlace};
+use engine::{Address, Entry, State, StatePlace, Store};
 
+use super::apply::with_state;
+use super::plan::read_world;
 use crate::args::{Global, StateCommand};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
-use crate::setup::{holder, load, state_place};
+use crate::setup::{Loaded, connect, holder, kinds, load, sign_in, state_place};
 
 pub(crate) async fn run(command: StateCommand, global: &Global) -> Result {
-    let place = state_place(&load(specs(&command), global)?.target).await?;
+    let loaded = load(specs(&command), global)?;
+    let place = state_place(&loaded.target).await?;
     match command {
         StateCommand::List { .. } => render::result(&render::state_list(&place.read().await?)),
         StateCommand::Show { address, .. } => show(&place.read().await?, &address.into())?,
+        StateCommand::Mv { from, to, .. } => rename(&place, from.into(), to.into()).await?,
+        StateCommand::Forget { addresses, .. } => {
+            forget(&place, addresses.into_iter().map(Address::from).collect()).await?;
+        }
+        StateCommand::Rebuild { .. } => return rebuild(&loaded).await,
         StateCommand::Pull { .. } => render::result(&json(&place.read().await?)),
         StateCommand::Push { file, force, .. } => push(&place, &file, force).await?,
         StateCommand::Unlock { owner, .. } => unlock(&place, owner.as_deref()).await?,
@@ -21,12 +29,16 @@ pub(crate) async fn run(command: StateCommand, global: &Global) -> Result {
     Ok(Exit::Done)
 }
 
-fn specs(command: &StateCommand) -> &[std::path::PathBuf] {
+fn specs(command: &StateCommand) -> &[PathBuf] {
     match command {
         StateCommand::List { specs }
         | StateCommand::Pull { specs }
+        | StateCommand::Rebuild { specs }
         | StateCommand::Unlock { specs, .. } => &specs.files,
-        StateCommand::Show { specs, .. } | StateCommand::Push { specs, .. } => &specs.files,
+        StateCommand::Show { specs, .. }
+        | StateCommand::Mv { specs, .. }
+        | StateCommand::Forget { specs, .. }
+        | StateCommand::Push { specs, .. } => &specs.files,
     }
 }
 
@@ -36,12 +48,84 @@ fn json(value: &impl serde::Serialize) -> String {
 }
 
 fn show(state: &State, address: &Address) -> Result<()> {
-    let Some(record) = state.resources.get(address) else {
-        return Err(Fail::new(Exit::Error, format!("the state has no `{address}`"))
-            .hint("list what it has with `dbxctl state list`"));
-    };
-    render::result(&json(record));
+    known(state, address)?;
+    render::result(&json(&state.resources[address]));
     Ok(())
+}
+
+fn known(state: &State, address: &Address) -> Result<()> {
+    if state.resources.contains_key(address) {
+        return Ok(());
+    }
+    Err(Fail::new(Exit::Error, format!("the state has no `{address}`"))
+        .hint("list what it has with `dbxctl state list`"))
+}
+
+async fn rename(place: &StatePlace, from: Address, to: Address) -> Result<()> {
+    let text = format!("{from} is now {to}\n");
+    let choose = |state: &State| {
+        known(state, &from)?;
+        if from.kind() != to.kind() {
+            let message = format!("`{from}` and `{to}` are different kinds of things");
+            return Err(Fail::new(Exit::Error, message));
+        }
+        if state.resources.contains_key(&to) {
+            return Err(Fail::new(Exit::Error, format!("the state has a `{to}` already")));
+        }
+        Ok(vec![Entry::Move { from, to }])
+    };
+    add(place, "dbxctl state mv", choose).await?;
+    render::result(&text);
+    Ok(())
+}
+
+async fn forget(place: &StatePlace, addresses: Vec<Address>) -> Result<()> {
+    let text: String = addresses.iter().map(|a| format!("{a} is forgotten\n")).collect();
+    let choose = |state: &State| {
+        addresses.iter().try_for_each(|address| known(state, address))?;
+        Ok(addresses.into_iter().map(|address| Entry::Forget { address }).collect())
+    };
+    add(place, "dbxctl state forget", choose).await?;
+    render::result(&text);
+    Ok(())
+}
+
+/// Adds the entries that `choose` makes of the state.
+async fn add(
+    place: &StatePlace,
+    command: &str,
+    choose: impl FnOnce(&State) -> Result<Vec<Entry>>,
+) -> Result<()> {
+    with_state(place, &holder(command), async |held| {
+        let entries = held.peek(choose)?;
+        append(held.store, entries).await?;
+        Ok(Exit::Done)
+    })
+    .await?;
+    Ok(())
+}
+
+async fn append(store: &dyn Store, entries: Vec<Entry>) -> Result<()> {
+    for entry in entries {
+        store.append(entry).await?;
+    }
+    Ok(())
+}
+
+/// Looks for everything the spec asks for and makes the state know what is there.
+async fn rebuild(loaded: &Loaded) -> Result {
+    let Loaded { graph, target, .. } = loaded;
+    let access = sign_in(target).await?;
+    with_state(&access.state, &holder("dbxctl state rebuild"), async |held| {
+        let session = connect(target, &access, Some(graph))?;
+        let state = held.peek(State::clone);
+        let world = held.unless_stopped(read_world(&session, graph, &state)).await?;
+        let rebuilt = engine::rebuild(graph, &state, &world, kinds());
+        append(held.store, rebuilt.entries.clone()).await?;
+        render::result(&render::rebuilt(&rebuilt));
+        Ok(if rebuilt.ambiguous.is_empty() { Exit::Done } else { Exit::Error })
+    })
+    .await
 }
 
 async fn push(place: &StatePlace, file: &Path, force: bool) -> Result<()> {

@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::lock::{Holder, Lock};
-use super::model::{Entry, State};
+use super::model::{Entry, FORMAT, State};
 use super::text::{self, Line};
 use super::{OpenState, StateError, Store};
 
@@ -42,16 +42,16 @@ fn log_path(path: &Path) -> PathBuf {
 /// whose lineage is empty too until it is first written: equal plans have equal bytes.
 pub(super) fn load(path: &Path, stack: &str) -> Result<State, StateError> {
     let place = path.display().to_string();
-    let state = match read(path)? {
+    let (state, format) = match read(path)? {
         Some(text) => text::parse(&place, &text)?,
-        None => State::new(stack, String::new()),
+        None => (State::new(stack, String::new()), u64::from(FORMAT)),
     };
     let mut state = text::of_stack(&place, stack, state)?;
     let log = log_path(path);
     if let Some(text) = read(&log)? {
         // A run that died while writing leaves a last line without its end: that entry never happened.
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-        text::replay(&log.display().to_string(), 1, complete, &mut state)?;
+        text::replay(&log.display().to_string(), 1, complete, format, &mut state)?;
     }
     Ok(state)
 }

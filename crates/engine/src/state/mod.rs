@@ -3,11 +3,13 @@
 mod error;
 mod file;
 mod folder;
+mod formats;
 mod lease;
 mod lock;
 mod model;
 mod place;
 mod push;
+mod rebuild;
 mod shared;
 mod task;
 mod text;
@@ -19,9 +21,10 @@ pub use error::StateError;
 pub use file::StateFile;
 pub use lease::Leases;
 pub use lock::{Holder, Lock, LockError};
-pub use model::{Deposed, Entry, FORMAT, Record, State, Status};
+pub use model::{Deposed, Entry, FORMAT, Move, Record, State, Status};
 pub use place::StatePlace;
 pub use push::{PushError, parse_state, push};
+pub use rebuild::{Rebuilt, rebuild};
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ pub enum PushError {
 /// # Errors
 /// When it is no state, or a newer program wrote it.
 pub fn parse_state(place: &str, text: &str) -> Result<State, StateError> {
-    text::parse(place, text)
+    Ok(text::parse(place, text)?.0)
 }
 
 /// Puts `new` in the place of the open state; closing it makes that durable. Whether anything changes.

@@ -93,7 +93,7 @@ async fn look(folder: &Folder, stack: &str) -> Result<Result<Loaded, StateError>
         Some(object) => {
             let text = String::from_utf8_lossy(&object.bytes);
             let found: Value = text::json(&place, &text)?;
-            text::refuse_newer(&place, found.get("state").unwrap_or(&Value::Null))?;
+            text::known_format(&place, found.get("state").unwrap_or(&Value::Null))?;
             let Snapshot { batch, state } = text::json::<Snapshot<Value>>(&place, &text)?;
             let state = text::of_stack(&place, stack, text::from_value(&place, state)?)?;
             Loaded { state, batch, snapshot: Some(object.etag), old: Vec::new() }
@@ -124,7 +124,7 @@ async fn look(folder: &Folder, stack: &str) -> Result<Result<Loaded, StateError>
 fn add(place: &str, batch: &str, loaded: &mut Loaded) -> Result<(), StateError> {
     let (head, lines) = batch.split_once('\n').unwrap_or((batch, ""));
     let head: Value = text::json(place, head)?;
-    text::refuse_newer(place, &head)?;
+    let format = text::known_format(place, &head)?;
     let head: Head =
         serde_json::from_value(head).map_err(|e| text::corrupt(place, 1, e.to_string()))?;
     let state = &mut loaded.state;
@@ -133,7 +133,7 @@ fn add(place: &str, batch: &str, loaded: &mut Loaded) -> Result<(), StateError> 
     } else if head.lineage != state.lineage {
         return Err(text::corrupt(place, 1, "the batch belongs to another state"));
     }
-    text::replay(place, 2, lines, state)?;
+    text::replay(place, 2, lines, format, state)?;
     loaded.batch = head.batch;
     Ok(())
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::StateError;
 use super::model::{Entry, FORMAT, State};
+use super::{StateError, formats};
 
 /// One line of a log: an entry and the serial it leads to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,14 +33,21 @@ pub(super) fn whole(state: &State) -> String {
     text
 }
 
-/// Reads a state, unless a newer program wrote it.
-pub(super) fn parse(place: &str, text: &str) -> Result<State, StateError> {
-    from_value(place, json(place, text)?)
+/// Reads a state, unless a newer program wrote it. Also the format it was written in.
+pub(super) fn parse(place: &str, text: &str) -> Result<(State, u64), StateError> {
+    let value = json(place, text)?;
+    let format = known_format(place, &value)?;
+    if format == u64::from(FORMAT) {
+        // From the text, so that a mistake has its line.
+        return Ok((json(place, text)?, format));
+    }
+    Ok((from_value(place, value)?, format))
 }
 
 /// The state in a JSON value, unless a newer program wrote it.
-pub(super) fn from_value(place: &str, value: Value) -> Result<State, StateError> {
-    refuse_newer(place, &value)?;
+pub(super) fn from_value(place: &str, mut value: Value) -> Result<State, StateError> {
+    let format = known_format(place, &value)?;
+    formats::upgrade_state(format, &mut value);
     serde_json::from_value(value).map_err(|e| corrupt(place, e.line(), e))
 }
 
@@ -49,17 +56,15 @@ pub(super) fn json<T: for<'a> Deserialize<'a>>(place: &str, text: &str) -> Resul
     serde_json::from_str(text).map_err(|e| corrupt(place, e.line(), e))
 }
 
-/// Refuses what says that it has a higher format than this program knows.
-pub(super) fn refuse_newer(place: &str, value: &Value) -> Result<(), StateError> {
-    let found = value.get("format").and_then(Value::as_u64);
-    match found.filter(|found| *found > u64::from(FORMAT)) {
-        Some(found) => {
-            let written_by = value.get("written_by").and_then(Value::as_str).unwrap_or("?");
-            let (place, written_by) = (place.to_owned(), written_by.to_owned());
-            Err(StateError::Newer { place, found, written_by })
-        }
-        None => Ok(()),
+/// The format of what was read; refused if it is higher than this program knows.
+pub(super) fn known_format(place: &str, value: &Value) -> Result<u64, StateError> {
+    let present = u64::from(FORMAT);
+    let found = value.get("format").and_then(Value::as_u64).unwrap_or(present);
+    if found <= present {
+        return Ok(found);
     }
+    let written_by = value.get("written_by").and_then(Value::as_str).unwrap_or("?").to_owned();
+    Err(StateError::Newer { place: place.to_owned(), found, written_by })
 }
 
 /// Refuses the state of another stack.
@@ -75,17 +80,18 @@ pub(super) fn of_stack(place: &str, stack: &str, state: State) -> Result<State, 
 ///
 /// # Errors
 /// When a line does not follow: it belongs to another state, or one before it is missing. `first` is
-/// the number of the first line.
+/// the number of the first line, `format` that of the program that wrote it.
 pub(super) fn replay(
     place: &str,
     first: usize,
     text: &str,
+    format: u64,
     state: &mut State,
 ) -> Result<(), StateError> {
     let mut fresh = state.serial == 0 && state.resources.is_empty();
     for (index, text) in text.lines().enumerate() {
         let corrupt = |message: String| corrupt(place, first + index, message);
-        let line: Line = serde_json::from_str(text).map_err(|e| corrupt(e.to_string()))?;
+        let line = line(text, format).map_err(|e| corrupt(e.to_string()))?;
         if fresh {
             state.lineage.clone_from(&line.lineage);
             fresh = false;
@@ -103,6 +109,16 @@ pub(super) fn replay(
         state.apply(&line.entry);
     }
     Ok(())
+}
+
+/// One line of a log of that format.
+fn line(text: &str, format: u64) -> Result<Line, serde_json::Error> {
+    if format == u64::from(FORMAT) {
+        return serde_json::from_str(text);
+    }
+    let mut value: Value = serde_json::from_str(text)?;
+    formats::upgrade_entry(format, &mut value["entry"]);
+    serde_json::from_value(value)
 }
 
 pub(super) fn corrupt(place: &str, line: usize, message: impl ToString) -> StateError {
