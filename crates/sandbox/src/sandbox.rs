@@ -297,7 +297,10 @@ impl Sandbox {
             }
             let (fields, mut props) = (diff.fields(), object.props.clone());
             for field in &fields {
-                props[*field] = wanted[*field].clone();
+                // What is derived, such as a status, is no property.
+                if let Some(value) = wanted.get(*field) {
+                    props[*field] = value.clone();
+                }
             }
             let candidate = Candidate { id: Some(id), props: &props, changed: Some(&fields) };
             check_links(view, sim, &candidate)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Action, PlannedChange, Problem, Relation, Why};
+use super::{Action, Note, PlannedChange, Problem, Relation, Why};
 use crate::diff::{Change, Diff, Effect};
 use crate::graph::{Graph, Group, Role};
 use crate::kind::{AnyKind, Found, Readiness};
@@ -35,6 +35,7 @@ pub(super) struct Decisions {
     pub(super) drafts: Vec<Draft>,
     pub(super) unchanged: usize,
     pub(super) related: Vec<Relation>,
+    pub(super) notes: Vec<Note>,
 }
 
 pub(super) fn decide(
@@ -141,12 +142,21 @@ impl<'a> Pass<'a> {
                     }
                 }
                 if let Some(record) = self.state.resources.get(address) {
-                    self.relate(address, record, &record.group.clone(), BTreeSet::new(), true);
+                    self.given_up(address, record, id);
                 }
                 self.kept.insert(address.clone(), (id.clone(), seen));
             }
             Role::Managed { props } => self.managed(kind, address, props),
         }
+    }
+
+    /// What was made at an address where the spec now uses the object `used`.
+    fn given_up(&mut self, address: &Address, record: &Record, used: &str) {
+        if record.id.as_deref().is_none_or(|id| id == used) && record.deposed.is_empty() {
+            // The very object: from now on it is only used.
+            return self.relate(address, record, &record.group, BTreeSet::new(), true);
+        }
+        self.removed(address, record, "the spec uses another object instead");
     }
 
     fn managed(&mut self, kind: &'static dyn AnyKind, address: &Address, props: &Value) {
@@ -248,12 +258,21 @@ impl<'a> Pass<'a> {
         }
         let replaces = diff.replaces() || (failed.is_some() && !kind.precious());
         let changes = explain(diff, &fresh.props, record);
+        let (impossible, changes): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|c| c.effect == Effect::Never);
+        if impossible.iter().any(|change| self.impossible(&address, change)) {
+            return;
+        }
         if replaces && kind.precious() && !self.graph.deletion_allowed.contains(&fresh.group) {
-            let forcing = changes.iter().filter(|c| c.effect == Effect::Replace);
-            let fields: Vec<&str> = forcing.map(|c| c.field.as_str()).collect();
-            let fields = fields.join(", ");
-            let message = format!("changing {fields} would replace `{id}` and lose what it holds");
-            return self.problem(&address, message, Some(CONSENT));
+            let forcing: Vec<_> = changes.iter().filter(|c| c.effect == Effect::Replace).collect();
+            let fields: Vec<String> = forcing.iter().map(|c| told(c)).collect();
+            let fields = fields.join("; ");
+            let message =
+                format!("{fields}; a new one in place of `{id}` would lose what that holds");
+            let ways: BTreeSet<&str> =
+                forcing.iter().filter_map(|c| c.meaning.way_out.as_deref()).collect();
+            let ways = ways.into_iter().chain([CONSENT]).collect::<Vec<_>>().join("; ");
+            return self.problem(&address, message, Some(&ways));
         }
         let settled = record.is_some_and(|r| r.status == Status::Settled);
         let waiting = matches!(readiness, Readiness::Pending(_));
@@ -279,6 +298,17 @@ impl<'a> Pass<'a> {
         }
         let id = Some(id.to_owned());
         self.out.drafts.push(Draft { action, id, changes, because, collides, ..fresh });
+    }
+
+    /// A difference that nothing can remove. One that the spec asks for is a problem (`true`).
+    fn impossible(&mut self, address: &Address, change: &PlannedChange) -> bool {
+        if change.why == Why::Drift {
+            let message = format!("{}, and stays as it is", told(change));
+            self.out.notes.push(Note { address: address.clone(), message });
+            return false;
+        }
+        self.problem(address, told(change), change.meaning.way_out.as_deref());
+        true
     }
 
     fn relate(
@@ -309,32 +339,34 @@ impl<'a> Pass<'a> {
             if self.graph.nodes.contains_key(address) {
                 continue;
             }
-            let Some(kind) = self.kind(address) else { continue };
-            let id = record.id.clone().or_else(|| {
-                let found = self.world.found.get(address)?;
-                found.iter().find_map(|f| match f {
-                    Found::Ours(id) => Some(id.clone()),
-                    Found::Foreign(_) => None,
-                })
-            });
-            self.deposed(address, record);
-            let exists = id.as_ref().is_some_and(|id| self.world.seen(address, id).is_some());
-            if !exists {
-                if record.deposed.is_empty() {
-                    self.relate(address, record, &record.group, BTreeSet::new(), true);
-                }
-                continue;
-            }
-            if kind.precious() && !self.graph.deletion_allowed.contains(&record.group) {
-                let message = format!(
-                    "`{}` is no longer in the spec; deleting it would lose what it holds",
-                    id.unwrap_or_default()
-                );
-                self.problem(address, message, Some(CONSENT));
-                continue;
-            }
-            self.delete(address, record, id, record.needs.clone(), "it is no longer in the spec");
+            self.removed(address, record, "it is no longer in the spec");
         }
+    }
+
+    /// Removes all objects of an address, if that is allowed.
+    fn removed(&mut self, address: &Address, record: &Record, because: &str) {
+        let Some(kind) = self.kind(address) else { return };
+        let id = record.id.clone().or_else(|| {
+            let found = self.world.found.get(address)?;
+            found.iter().find_map(|f| match f {
+                Found::Ours(id) => Some(id.clone()),
+                Found::Foreign(_) => None,
+            })
+        });
+        self.deposed(address, record);
+        let exists = id.as_ref().is_some_and(|id| self.world.seen(address, id).is_some());
+        if !exists {
+            if record.deposed.is_empty() {
+                self.relate(address, record, &record.group, BTreeSet::new(), true);
+            }
+            return;
+        }
+        if kind.precious() && !self.graph.deletion_allowed.contains(&record.group) {
+            let id = id.unwrap_or_default();
+            let message = format!("`{id}` would be deleted with what it holds: {because}");
+            return self.problem(address, message, Some(CONSENT));
+        }
+        self.delete(address, record, id, record.needs.clone(), because);
     }
 
     fn delete(
@@ -362,6 +394,15 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// The field that cannot be changed, and why.
+fn told(change: &PlannedChange) -> String {
+    let field = &change.field;
+    match &change.meaning.reason {
+        Some(reason) => format!("`{field}` cannot change: {reason}"),
+        None => format!("`{field}` cannot change"),
+    }
+}
+
 const CONSENT: &str = "if you mean it, name the workspace under `allow_deletion` in the spec";
 
 /// Gives each change its reason.
@@ -384,9 +425,9 @@ fn explain(diff: Diff, want: &Value, record: Option<&Record>) -> Vec<PlannedChan
         .into_iter()
         .map(|change| {
             let why = why(&change);
-            let Change { field, effect, before, after } = change;
+            let Change { field, effect, before, after, meaning } = change;
             debug_assert!(as_output(&before).is_none(), "what was seen holds no references");
-            PlannedChange { field, effect, before, after, why }
+            PlannedChange { field, effect, before, after, why, meaning }
         })
         .collect()
 }

@@ -78,13 +78,16 @@ fn undermined(
             message: format!(
                 "it cannot be replaced under {address}: it would have to go before the new one can be made"
             ),
-            help: Some(
-                "undo the change, or give the new one a name or addresses of its own in the spec, so that both can exist while users move over"
-                    .to_owned(),
-            ),
+            help: Some(way_out(root)),
         }));
     }
     problems
+}
+
+fn way_out(root: &Draft) -> String {
+    let said = root.changes.iter().find_map(|c| c.meaning.way_out.as_deref());
+    let both = "give the new one a name or addresses of its own in the spec, so that both can exist while users move over";
+    format!("undo the change, or {}", said.unwrap_or(both))
 }
 
 /// Everything the resource refers to, directly or not.
