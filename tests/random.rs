@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud::Class;
-use engine::{Entry, Event, Graph, Mark, Outcome, Plan, Role, Run, State, StateError, Store};
+use engine::{Entry, Event, Graph, Mark, Outcome, Plan, Problem, Role, Run, State, StateError, Store};
 use futures::future::BoxFuture;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
@@ -14,8 +14,8 @@ use sandbox::{Fault, Happens, Profile, Sandbox};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-const STACK: &str = "random";
-const AWS_ACCOUNT: &str = "111122223333";
+pub(crate) const STACK: &str = "random";
+pub(crate) const AWS_ACCOUNT: &str = "111122223333";
 /// Regions whose Databricks endpoint services are known.
 const REGIONS: [&str; 3] = ["eu-central-1", "ap-northeast-1", "us-east-1"];
 /// How many workspaces a spec has at most.
@@ -341,7 +341,7 @@ fn zones(region: &str, count: usize) -> Vec<String> {
 }
 
 /// The graph of a spec; the error is what is wrong with it.
-fn graph(text: &str) -> Result<Graph, String> {
+pub(crate) fn graph(text: &str) -> Result<Graph, String> {
     let file = spec::SourceFile::new("random.json", text);
     let loaded = spec::load(&[file], &|_| None).map_err(|all| format!("{all:?}"))?;
     let found = loaded.explain(blueprint::mistakes(&loaded.spec));
@@ -379,12 +379,12 @@ impl Store for Memory {
 }
 
 /// One stack on one simulated cloud.
-struct Stage {
-    cloud: Sandbox,
+pub(crate) struct Stage {
+    pub(crate) cloud: Sandbox,
     store: Memory,
 }
 
-type Checked<T = ()> = Result<T, TestCaseError>;
+pub(crate) type Checked<T = ()> = Result<T, TestCaseError>;
 
 fn fail<T>(why: impl Into<String>) -> Checked<T> {
     Err(TestCaseError::fail(why.into()))
@@ -397,7 +397,7 @@ fn same(what: &str, left: &BTreeSet<String>, right: &BTreeSet<String>) -> Checke
 }
 
 impl Stage {
-    fn new(profile: Profile, region: &str, faults: Vec<Fault>) -> Self {
+    pub(crate) fn new(profile: Profile, region: &str, faults: Vec<Fault>) -> Self {
         let partition = facts::regions::partition(region).arn_partition.clone();
         let account = AWS_ACCOUNT.to_owned();
         let settings =
@@ -406,16 +406,21 @@ impl Stage {
     }
 
     async fn plan(&self, graph: &Graph) -> Checked<Plan> {
+        let plan = self.decide(graph).await?;
+        plan.map_err(|problems| TestCaseError::fail(format!("no plan: {problems:#?}")))
+    }
+
+    /// The plan, or why there is none.
+    pub(crate) async fn decide(&self, graph: &Graph) -> Checked<Result<Plan, Vec<Problem>>> {
         self.cloud.adopt_used(graph).map_err(|e| TestCaseError::fail(e.to_string()))?;
         let (state, kinds) = (self.store.state(), kinds::facts());
         let world = engine::refresh(graph, &state, kinds, &self.cloud, settings()).await;
         let world = world.map_err(|e| TestCaseError::fail(format!("refresh: {e}")))?;
-        let plan = engine::plan(graph, &state, &world, kinds);
-        plan.map_err(|problems| TestCaseError::fail(format!("no plan: {problems:#?}")))
+        Ok(engine::plan(graph, &state, &world, kinds))
     }
 
     /// One run; `None` when it was killed after so much time.
-    async fn apply(&self, plan: &Plan, life: Option<Duration>) -> Checked<Option<Outcome>> {
+    pub(crate) async fn apply(&self, plan: &Plan, life: Option<Duration>) -> Checked<Option<Outcome>> {
         let report = |_: Event| ();
         let run = Run {
             kinds: kinds::facts(),
@@ -438,7 +443,7 @@ impl Stage {
     }
 
     /// Plans and applies once: everything must be done.
-    async fn reach(&self, graph: &Graph, what: &str) -> Checked {
+    pub(crate) async fn reach(&self, graph: &Graph, what: &str) -> Checked {
         let plan = self.plan(graph).await?;
         match self.apply(&plan, None).await? {
             Some(outcome) if outcome.complete() => Ok(()),
@@ -447,7 +452,7 @@ impl Stage {
     }
 
     /// There is nothing to do, and what is there is what the state says.
-    async fn settled(&self, graph: &Graph, what: &str) -> Checked {
+    pub(crate) async fn settled(&self, graph: &Graph, what: &str) -> Checked {
         let plan = self.plan(graph).await?;
         if !plan.is_empty() {
             return fail(format!("{what}: there is something left to do: {:#?}", plan.steps));
@@ -515,7 +520,7 @@ fn settings() -> engine::Settings {
 }
 
 /// Runs the future to its end in time that is paused: it goes on when everything waits.
-fn paused<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn paused<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().expect("a runtime").block_on(work)
 }

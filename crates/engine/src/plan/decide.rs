@@ -47,7 +47,7 @@ pub(super) fn decide(
     let mut pass = Pass::new(graph, state, world, kinds);
     for error in graph.check().err().unwrap_or_default() {
         let address = Address::new("graph", &graph.stack);
-        pass.problems.push(Problem { address, message: error.to_string(), help: None });
+        pass.problem(&address, error.to_string(), None);
     }
     if pass.problems.is_empty() {
         for address in parents_first(graph) {
@@ -104,7 +104,15 @@ impl<'a> Pass<'a> {
 
     fn problem(&mut self, address: &Address, message: String, help: Option<&str>) {
         let help = help.map(str::to_owned);
-        self.problems.push(Problem { address: address.clone(), message, help });
+        let (address, fields) = (address.clone(), Vec::new());
+        self.problems.push(Problem { address, fields, message, help });
+    }
+
+    /// A problem with certain fields.
+    fn refuse(&mut self, address: &Address, changes: &[&PlannedChange], message: String, help: &str) {
+        let fields = changes.iter().map(|c| c.field.clone()).collect();
+        let (address, help) = (address.clone(), Some(help.to_owned()));
+        self.problems.push(Problem { address, fields, message, help });
     }
 
     fn kind(&mut self, address: &Address) -> Option<&'static dyn AnyKind> {
@@ -272,7 +280,7 @@ impl<'a> Pass<'a> {
             let ways: BTreeSet<&str> =
                 forcing.iter().filter_map(|c| c.meaning.way_out.as_deref()).collect();
             let ways = ways.into_iter().chain([CONSENT]).collect::<Vec<_>>().join("; ");
-            return self.problem(&address, message, Some(&ways));
+            return self.refuse(&address, &forcing, message, &ways);
         }
         let settled = record.is_some_and(|r| r.status == Status::Settled);
         let waiting = matches!(readiness, Readiness::Pending(_));
@@ -307,7 +315,8 @@ impl<'a> Pass<'a> {
             self.out.notes.push(Note { address: address.clone(), message });
             return false;
         }
-        self.problem(address, told(change), change.meaning.way_out.as_deref());
+        let way_out = change.meaning.way_out.as_deref().unwrap_or("undo the change");
+        self.refuse(address, &[change], told(change), way_out);
         true
     }
 

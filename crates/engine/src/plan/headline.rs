@@ -33,9 +33,9 @@ pub(super) fn headlines(steps: &[Step], graph: &Graph, state: &State) -> Vec<Hea
     let mut taken: BTreeSet<usize> = bundles.iter().flat_map(|b| &b.core).copied().collect();
     let mut result = Vec::new();
     for Bundle { subjects, core, edge } in bundles {
-        let edge: Vec<usize> = edge.into_iter().filter(|index| taken.insert(*index)).collect();
-        let members: BTreeSet<usize> = core.into_iter().chain(edge).collect();
-        result.push(headline(&subjects, &members, steps, graph));
+        let edge: BTreeSet<usize> =
+            edge.into_iter().filter(|index| taken.insert(*index)).collect();
+        result.push(headline(&subjects, &core, &edge, steps, graph));
     }
     result
 }
@@ -153,23 +153,24 @@ fn followed(step: &Step, is_new: bool) -> BTreeSet<Address> {
 
 fn headline(
     subjects: &BTreeSet<usize>,
-    members: &BTreeSet<usize>,
+    core: &BTreeSet<usize>,
+    edge: &BTreeSet<usize>,
     steps: &[Step],
     graph: &Graph,
 ) -> Headline {
     let of = |indexes: &BTreeSet<usize>| indexes.iter().map(|&i| &steps[i]).collect::<Vec<_>>();
-    let (subjects, members) = (of(subjects), of(members));
-    let changes = members.iter().flat_map(|step| &step.changes);
+    let (subjects, core) = (of(subjects), of(core));
+    let changes = core.iter().flat_map(|step| &step.changes);
     Headline {
         title: title(&subjects, graph),
         subjects: subjects.iter().map(|step| step.address.clone()).collect(),
         impacts: changes.flat_map(|change| change.meaning.impacts.iter().cloned()).collect(),
-        because: reasons(&members),
-        steps: members.iter().map(|step| step.step).collect(),
+        because: reasons(&core),
+        steps: core.iter().map(|step| step.step).chain(edge.iter().map(|&i| steps[i].step)).collect(),
     }
 }
 
-/// `wk1, wk2: their …; wk3: …`: who by what happens to them.
+/// `wk1, wk2: …, …; wk3: …`: who, and what happens to them.
 fn title(subjects: &[&Step], graph: &Graph) -> String {
     let mut whom: Vec<(String, BTreeSet<String>)> = Vec::new();
     for step in subjects {
@@ -226,31 +227,48 @@ fn workspace(group: &Group) -> Option<&str> {
     }
 }
 
-/// What nothing else in the headline explains.
-fn reasons(members: &[&Step]) -> Vec<String> {
+/// Where it all comes from: fields that do not just follow something, and new objects that living
+/// ones are to use.
+fn reasons(core: &[&Step]) -> Vec<String> {
     let mut reasons = Reasons::default();
-    for step in members {
+    let mut new: BTreeMap<usize, &Step> = BTreeMap::new();
+    for step in core {
         for change in &step.changes {
             let field = &change.field;
             let words = match &change.why {
                 Why::Spec => format!("the spec asks for another `{field}` of"),
                 Why::Drift => format!("somebody changed the `{field}` of"),
                 Why::Unfinished => format!("an earlier apply did not get to the `{field}` of"),
-                Why::Follows(_) => continue,
+                Why::Follows(address) => {
+                    let made = core.iter().find(|s| s.address == *address && s.action == Action::Create);
+                    new.extend(made.map(|s| (s.step, *s)));
+                    continue;
+                }
             };
             reasons.add(words, &step.address);
         }
-    }
-    for step in members.iter().filter(|_| reasons.0.is_empty()).collect::<Vec<_>>() {
-        match step.action {
-            Action::Create => reasons.add("the spec asks for".to_owned(), &step.address),
-            Action::Delete if !step.replacing => {
-                reasons.add("the spec no longer asks for".to_owned(), &step.address);
-            }
-            _ => {}
+        if step.action == Action::Delete && step.precious && !step.replacing {
+            reasons.add("the spec no longer asks for".to_owned(), &step.address);
         }
     }
+    let addresses: BTreeSet<&Address> = new.values().map(|step| &step.address).collect();
+    for step in new.values().filter(|step| !stands_on(step, &addresses, core)) {
+        reasons.add("the spec asks for".to_owned(), &step.address);
+    }
     reasons.told()
+}
+
+/// Whether the step needs one of the addresses, directly or by way of other steps.
+fn stands_on(step: &Step, addresses: &BTreeSet<&Address>, steps: &[&Step]) -> bool {
+    let (mut open, mut seen) = (vec![step], BTreeSet::new());
+    while let Some(at) = open.pop() {
+        if at.needs.iter().any(|need| addresses.contains(need)) {
+            return true;
+        }
+        let below = steps.iter().filter(|s| s.action.makes() && at.needs.contains(&s.address));
+        open.extend(below.filter(|s| seen.insert(s.step)));
+    }
+    false
 }
 
 /// Words, and the resources they are about.

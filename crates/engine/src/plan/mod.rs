@@ -169,6 +169,9 @@ pub enum Why {
 #[error("{address}: {message}")]
 pub struct Problem {
     pub address: Address,
+    /// The fields that cannot be as the spec asks; empty when it is about the whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     pub message: String,
     pub help: Option<String>,
 }

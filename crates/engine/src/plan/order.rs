@@ -14,7 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Draft;
-use super::{Action, Problem, Step};
+use super::{Action, PlannedChange, Problem, Step};
+use crate::diff::Effect;
 use crate::graph::{Graph, Node, Role};
 use crate::kind::Replace;
 use crate::state::State;
@@ -75,6 +76,7 @@ fn undermined(
         });
         problems.extend(roots.map(|root| Problem {
             address: root.address.clone(),
+            fields: forcing(root).map(|c| c.field.clone()).collect(),
             message: format!(
                 "it cannot be replaced under {address}: it would have to go before the new one can be made"
             ),
@@ -84,8 +86,12 @@ fn undermined(
     problems
 }
 
+fn forcing(draft: &Draft) -> impl Iterator<Item = &PlannedChange> {
+    draft.changes.iter().filter(|c| c.effect == Effect::Replace)
+}
+
 fn way_out(root: &Draft) -> String {
-    let said = root.changes.iter().find_map(|c| c.meaning.way_out.as_deref());
+    let said = forcing(root).find_map(|c| c.meaning.way_out.as_deref());
     let both = "give the new one a name or addresses of its own in the spec, so that both can exist while users move over";
     format!("undo the change, or {}", said.unwrap_or(both))
 }

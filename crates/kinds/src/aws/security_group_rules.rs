@@ -7,7 +7,7 @@ use ::aws::ec2::types::{
 };
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Ref, Wanted};
+use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,8 @@ pub struct Seen {
 impl Kind for SecurityGroupRules {
     const NAME: &'static str = "aws.security_group_rules";
     const SERVICE: &'static str = "ec2";
+    /// Replaced only for another group: the old one keeps its rules while users move.
+    const REPLACE: Replace = Replace::CreateFirst { name: None };
 
     type Cloud = Aws;
     type Id = GroupRulesId;

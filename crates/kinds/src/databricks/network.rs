@@ -71,11 +71,14 @@ impl Kind for Network {
         let diff = Diff::default()
             .replace("name", name, &have.name)
             .replace("vpc", vpc, &have.vpc)
-            .headline("its nodes move to another VPC")
-            .replace("subnets", subnets, &have.subnets)
-            .headline("its nodes move to other subnets")
-            .replace("groups", groups, &have.groups)
-            .headline("its nodes get other security groups");
+            .headline("its nodes move to another VPC");
+        // Everything else in it follows from another VPC, and needs no words of its own.
+        let moves = diff.has("vpc");
+        let say = |diff: Diff, words| if moves { diff } else { diff.headline(words) };
+        let diff = diff.replace("subnets", subnets, &have.subnets);
+        let diff = say(diff, "its nodes move to other subnets");
+        let diff = diff.replace("groups", groups, &have.groups);
+        let diff = say(diff, "its nodes get other security groups");
         // The workspace can be given private connections, and other ones, but can never lose them.
         let loses = rest_endpoint.is_none() && have.rest_endpoint.is_some();
         if loses && have.workspace.is_some() {
@@ -87,16 +90,16 @@ impl Kind for Network {
                 )
                 .never("relay_endpoint", relay_endpoint, &have.relay_endpoint);
         }
-        let gains = have.rest_endpoint.is_none();
         let diff = diff.replace("rest_endpoint", rest_endpoint, &have.rest_endpoint);
-        let diff = match gains {
-            true => diff
+        if have.rest_endpoint.is_none() {
+            return diff
                 .headline("its nodes reach Databricks through private connections")
-                .impact(OneWay, "private connections can be exchanged and never taken away"),
-            false => diff.headline("its nodes use another endpoint for REST calls"),
-        };
+                .impact(OneWay, "private connections can be exchanged and never taken away")
+                .replace("relay_endpoint", relay_endpoint, &have.relay_endpoint);
+        }
+        let diff = say(diff, "its nodes use another endpoint for REST calls");
         let diff = diff.replace("relay_endpoint", relay_endpoint, &have.relay_endpoint);
-        if gains { diff } else { diff.headline("its nodes use another endpoint for the relay") }
+        say(diff, "its nodes use another endpoint for the relay")
     }
 
     fn waits() -> Waits {

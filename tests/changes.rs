@@ -1,0 +1,370 @@
+//! What a change of the spec does: a table of every kind and every field, found by editing specs.
+//!
+//! Each edit starts from a specimen that is applied on the sandbox. It is planned, applied, planned
+//! again (nothing may be left), taken back, and applied and planned again. What the plans did to the
+//! fields of living objects is the table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::{Effect, Plan, Problem};
+use proptest::test_runner::TestCaseError;
+use sandbox::Profile;
+use serde_json::{Value, json};
+
+use crate::random::{AWS_ACCOUNT, Checked, STACK, Stage, graph, paused};
+
+const REGION: &str = "eu-central-1";
+const SECOND_BUCKET: &str = "random-second-bucket";
+
+/// An edit of one of the [`specimens`]: a JSON merge patch, where null takes a field away.
+struct Edit {
+    specimen: &'static str,
+    name: &'static str,
+    patch: Value,
+}
+
+/// Workspaces in networks of several shapes.
+fn specimens() -> BTreeMap<&'static str, Value> {
+    let spec = |vpcs: Value, workspaces: Value| {
+        json!({
+            "apiVersion": "dbxctl/v1",
+            "name": STACK,
+            "region": REGION,
+            "aws": { "account": AWS_ACCOUNT },
+            "databricks": { "account": "3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a77" },
+            "tags": { "owner": "data" },
+            "vpcs": vpcs,
+            "workspaces": workspaces,
+        })
+    };
+    let zones = ["eu-central-1a", "eu-central-1b"];
+    let plain = spec(
+        json!({ "main": { "cidr": "10.0.0.0/16", "zones": zones } }),
+        json!({ "wk1": { "vpc": "main", "subnets": { "block": 1 } }, "wk3": {} }),
+    );
+    let mut private = spec(
+        json!({
+            "main": {
+                "cidr": "10.0.0.0/16", "zones": zones,
+                "private_link": { "backend": true, "frontend": true },
+            },
+            "spare": {
+                "cidr": "10.1.0.0/16", "zones": zones,
+                "private_link": { "backend": true, "frontend": true },
+            },
+        }),
+        json!({
+            "wk1": {
+                "vpc": "main",
+                "subnets": { "block": 1 },
+                "private_access": { "level": "account" },
+                "storage": { "catalog_role": {} },
+                "instance_profiles": { "etl": {} },
+                "deployment_name": "deployed",
+                "tags": { "team": "one" },
+            },
+            "wk2": {
+                "vpc": "main",
+                "subnets": { "block": 3 },
+                "private_access": { "shared": "open" },
+                "credentials": { "shared": "common" },
+            },
+            "wk4": { "vpc": "spare" },
+        }),
+    );
+    private["credentials"] = json!({ "common": {} });
+    private["private_access_settings"] = json!({ "open": {} });
+    private["peerings"] = json!({ "p": { "from": "main", "to": {
+        "vpc": "vpc-0123456789abcdef0", "cidr": "10.200.0.0/16",
+        "route_tables": ["rtb-0123456789abcdef0"],
+    } } });
+    let mut used = spec(
+        json!({ "corporate": {
+            "use": {
+                "vpc": "vpc-0123456789abcdef1",
+                "cidr": "10.0.0.0/16",
+                "route_tables": ["rtb-0123456789abcdef1"],
+                "internet_gateway": "igw-0123456789abcdef1",
+            },
+            "nat": "single",
+            "zones": zones,
+            "private_link": { "backend": true, "frontend": true },
+        } }),
+        json!({ "wk1": { "vpc": "corporate", "subnets": { "block": 1 } } }),
+    );
+    used["peerings"] = private["peerings"].clone();
+    used["peerings"]["p"]["from"] = json!("corporate");
+    BTreeMap::from([("plain", plain), ("private", private), ("used", used)])
+}
+
+fn edits() -> Vec<Edit> {
+    let mut all = Vec::new();
+    let mut on = |specimen, name, patch| all.push(Edit { specimen, name, patch });
+    let wk1 = |patch: Value| json!({ "workspaces": { "wk1": patch } });
+    let vpc = |patch: Value| json!({ "vpcs": { "main": patch } });
+    let uuid = |n: u8| format!("3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a{n:02}");
+
+    on("private", "other tags of the stack", json!({ "tags": { "owner": "other" } }));
+    on("private", "other region", json!({ "region": "us-east-1", "vpcs": {
+        "main": { "zones": ["us-east-1a", "us-east-1b"] },
+        "spare": { "zones": ["us-east-1a", "us-east-1b"] },
+    } }));
+
+    on("private", "other display name", wk1(json!({ "display_name": "Another" })));
+    on("private", "other tags of a workspace", wk1(json!({ "tags": { "team": "two" } })));
+    on("private", "one tag less", wk1(json!({ "tags": null })));
+    on("private", "no tags at all", json!({ "tags": null, "workspaces": { "wk1": { "tags": null } } }));
+    on("private", "other host name", wk1(json!({ "deployment_name": "renamed" })));
+    on("plain", "other tier", json!({ "workspaces": { "wk3": { "tier": "premium" } } }));
+
+    on("private", "subnets elsewhere", wk1(json!({ "subnets": { "block": 9 } })));
+    on("private", "bigger subnets", wk1(json!({ "subnets": { "block": 2, "prefix": "/20" } })));
+    on("private", "subnets that overlap the old ones", wk1(json!({ "subnets": { "block": 0, "prefix": "/20" } })));
+    on("private", "subnets by range", wk1(json!({ "subnets": { "block": null, "cidrs": {
+        "eu-central-1a": "10.0.160.0/22", "eu-central-1b": "10.0.164.0/22" } } })));
+    on("private", "one subnet in another zone", json!({
+        "vpcs": { "main": { "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"] } },
+        "workspaces": { "wk1": { "subnets": { "zones": ["eu-central-1a", "eu-central-1c"] } },
+            "wk2": { "subnets": { "zones": ["eu-central-1a", "eu-central-1b"] } } } }));
+    on("private", "subnets of another workspace", wk1(json!({ "subnets": { "block": null, "share": "wk2" } })));
+    on("used", "used subnets", wk1(json!({ "subnets": { "block": null, "use": [
+        "subnet-0123456789abcdef1", "subnet-0123456789abcdef2"] } })));
+    on("private", "used security group", wk1(json!({ "security_group": { "use": "sg-0123456789abcdef1" } })));
+    on("private", "other VPC", wk1(json!({ "vpc": "spare" })));
+    on("plain", "other VPC in place of the old one", json!({
+        "vpcs": { "main": null, "next": { "cidr": "10.7.0.0/16",
+            "zones": ["eu-central-1a", "eu-central-1b"] } },
+        "workspaces": { "wk1": { "vpc": "next" } } }));
+    on("plain", "VPC of Databricks to one of yours", json!({ "workspaces": { "wk3": { "vpc": "main" } } }));
+    on("plain", "VPC of yours to one of Databricks", wk1(json!({ "vpc": null, "subnets": null })));
+
+    let link = |patch: Value| vpc(json!({ "private_link": patch }));
+    on("plain", "back-end private connections", link(json!({ "backend": true })));
+    on("plain", "both private connections", link(json!({ "backend": true, "frontend": true })));
+    on("plain", "closed at once", json!({
+        "vpcs": { "main": { "private_link": { "backend": true, "frontend": true } } },
+        "workspaces": { "wk1": { "public_access": false } } }));
+    on("private", "own endpoint for users", link(json!({ "frontend_endpoint": "own" })));
+    on("private", "no private connections", wk1(json!({ "private_link": false })));
+    on("private", "other ranges of users", link(json!({ "clients": ["10.0.0.0/8"] })));
+    on("private", "used endpoints to Databricks", link(json!({ "use": {
+        "rest": "vpce-0123456789abcdef1", "relay": "vpce-0123456789abcdef2" } })));
+    on("private", "used registrations", link(json!({ "use_registrations": {
+        "rest": uuid(10), "relay": uuid(11) } })));
+    on("private", "other endpoint services", link(json!({ "services": {
+        "rest": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000001",
+        "relay": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000002" } })));
+
+    on("private", "no users from the internet", wk1(json!({ "public_access": false })));
+    on("private", "the same in shared settings", json!({
+        "private_access_settings": { "open": { "public_access": false } },
+        "workspaces": { "wk2": { "public_access": false } } }));
+    on("private", "listed endpoints only", wk1(json!({ "private_access": {
+        "level": "endpoint", "allowed": ["main"] } })));
+    on("private", "shared settings", wk1(json!({ "private_access": { "level": null, "shared": "open" } })));
+    on("private", "used settings", wk1(json!({ "private_access": { "use": uuid(12) } })));
+
+    on("private", "shared credentials", wk1(json!({ "credentials": { "shared": "common" } })));
+    on("private", "a role that exists", wk1(json!({ "credentials": {
+        "role": "arn:aws:iam::111122223333:role/given" } })));
+    on("private", "a role that exists, shared", json!({ "credentials": { "common": {
+        "role": "arn:aws:iam::111122223333:role/given" } } }));
+    on("private", "credentials that exist", wk1(json!({ "credentials": { "use": uuid(13) } })));
+    on("private", "wider policy", wk1(json!({ "credentials": { "policy": "managed" } })));
+
+    let storage = |patch: Value| wk1(json!({ "storage": patch }));
+    on("private", "other bucket", storage(json!({ "bucket": SECOND_BUCKET })));
+    on("private", "used bucket", storage(json!({ "use": SECOND_BUCKET })));
+    on("private", "used storage configuration", storage(json!({ "catalog_role": null, "use_configuration": uuid(14) })));
+    on("private", "no role for the catalog", storage(json!({ "catalog_role": null })));
+    on("private", "own key", storage(json!({ "kms_key":
+        "arn:aws:kms:eu-central-1:111122223333:key/3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a77" })));
+    on("private", "versions", storage(json!({ "versioning": true })));
+    on("private", "policies of nodes", wk1(json!({ "instance_profiles": { "etl": {
+        "policies": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"] } } })));
+    on("private", "one more instance profile", wk1(json!({ "instance_profiles": { "ml": {} } })));
+
+    on("private", "other range of a VPC", vpc(json!({ "cidr": "10.64.0.0/16" })));
+    on("private", "NAT in every zone", vpc(json!({ "nat": "per_zone" })));
+    on("private", "no NAT", vpc(json!({ "nat": "none" })));
+    on("private", "NAT in the other zone", vpc(json!({ "zones": ["eu-central-1b", "eu-central-1a"] })));
+    on("private", "public subnets elsewhere", vpc(json!({ "public_subnets": { "cidrs": {
+        "eu-central-1a": "10.0.250.0/28", "eu-central-1b": "10.0.250.16/28" } } })));
+    on("private", "endpoint subnets elsewhere", vpc(json!({ "endpoint_subnets": { "cidrs": {
+        "eu-central-1a": "10.0.250.0/27", "eu-central-1b": "10.0.250.32/27" } } })));
+    on("private", "used endpoint subnets", vpc(json!({ "endpoint_subnets": { "use": {
+        "eu-central-1a": "subnet-0123456789abcdef1", "eu-central-1b": "subnet-0123456789abcdef2" } } })));
+    on("private", "used group for endpoints", vpc(json!({ "endpoint_group": { "use": "sg-0123456789abcdef2" } })));
+    on("private", "one more endpoint", vpc(json!({ "endpoints": ["s3", "sts", "kinesis", "glue"] })));
+    on("private", "used endpoint of a service", vpc(json!({ "use_endpoints": { "sts": "vpce-0123456789abcdef3" } })));
+    on("used", "other internet gateway", json!({ "vpcs": { "corporate": { "use": {
+        "internet_gateway": "igw-0123456789abcdef2" } } } }));
+    on("used", "used NAT gateway", json!({ "vpcs": { "corporate": { "nat": null, "use": {
+        "nat_gateways": { "eu-central-1a": "nat-0123456789abcdef1" } } } } }));
+    on("used", "other route tables", json!({ "vpcs": { "corporate": { "use": {
+        "route_tables": ["rtb-0123456789abcdef2"] } } } }));
+
+    let peering = |patch: Value| json!({ "peerings": { "p": patch } });
+    on("private", "other VPC at the far end", peering(json!({ "to": { "vpc": "vpc-0123456789abcdef2" } })));
+    on("private", "other range at the far end", peering(json!({ "to": { "cidr": "10.201.0.0/16" } })));
+    on("private", "no way back", peering(json!({ "to": { "route_tables": null } })));
+    on("private", "far account", peering(json!({ "to": { "account": "444455556666", "route_tables": null } })));
+    on("private", "far region", peering(json!({ "to": { "region": "us-east-1", "route_tables": null } })));
+    on("private", "not accepted from here", peering(json!({ "accept": false })));
+    on("private", "public names over the peering", peering(json!({ "dns": false })));
+    on("private", "peering of another VPC", peering(json!({ "from": "spare" })));
+    all
+}
+
+/// Fields that no edit of a spec changes on a living object, and why.
+const NEVER: &[(&str, &str, &str)] = &[];
+
+/// What one edit did to one field, there and back.
+type Table = BTreeMap<(String, String), BTreeSet<String>>;
+
+#[test]
+fn every_field_of_every_kind_has_its_change() {
+    let mut table = Table::new();
+    let mut plans = String::new();
+    let mut failures = Vec::new();
+    let specimens = specimens();
+    for edit in edits() {
+        let before = &specimens[edit.specimen];
+        let mut after = before.clone();
+        merge(&mut after, &edit.patch);
+        let told = paused(there_and_back(&edit, before, &after, &mut table));
+        let told = told.unwrap_or_else(|e| {
+            failures.push(edit.name);
+            format!("FAILED: {e}")
+        });
+        plans += &format!("# {} (`{}`)\n{told}\n", edit.name, edit.specimen);
+    }
+    let all = fields();
+    let mut page = String::new();
+    for field in &all {
+        let (kind, name) = field;
+        let exception = NEVER.iter().find(|(k, n, _)| (*k, *n) == (kind, name));
+        match (table.get(field), exception) {
+            (Some(rows), None) => {
+                let rows: String = rows.iter().map(|row| format!("    {row}\n")).collect();
+                page += &format!("{kind}.{name}\n{rows}");
+            }
+            (None, Some((_, _, why))) => page += &format!("{kind}.{name}\n    never changes: {why}\n"),
+            (Some(rows), Some(_)) => panic!("{kind}.{name} is no exception: {rows:#?}"),
+            (None, None) => page += &format!("{kind}.{name}\n    MISSING\n"),
+        }
+    }
+    let unknown: Vec<_> = NEVER.iter().filter(|(k, n, _)| !all.contains(&((*k).into(), (*n).into()))).collect();
+    insta::assert_snapshot!("changes_by_field", page);
+    insta::assert_snapshot!("changes_by_edit", plans);
+    assert!(failures.is_empty(), "these do not get there and back: {failures:?}");
+    assert!(unknown.is_empty(), "no such fields: {unknown:?}");
+    assert!(!page.contains("MISSING"), "some fields have neither a change nor a reason");
+}
+
+/// Every field of the props of every kind.
+fn fields() -> BTreeSet<(String, String)> {
+    let fixtures = kinds::fixtures::all().into_iter();
+    let of = |fixture: kinds::fixtures::Fixture| {
+        let props = fixture.resource.props.as_object().expect("props are objects").clone();
+        props.into_iter().map(move |(field, _)| (fixture.kind.to_owned(), field))
+    };
+    fixtures.flat_map(of).collect()
+}
+
+async fn there_and_back(
+    edit: &Edit,
+    before: &Value,
+    after: &Value,
+    table: &mut Table,
+) -> Checked<String> {
+    let valid = |spec: &Value| graph(&spec.to_string()).map_err(TestCaseError::fail);
+    let (before, after) = (valid(before)?, valid(after)?);
+    let stage = Stage::new(Profile::Instant, REGION, Vec::new());
+    stage.reach(&before, "before").await?;
+    let mut told = String::new();
+    for (graph, way) in [(&after, "there"), (&before, "back")] {
+        match stage.decide(graph).await? {
+            Err(problems) => {
+                told += &format!("{way}: refused\n{}", refused(edit, &problems, table));
+                // Nothing was touched.
+                break;
+            }
+            Ok(plan) => {
+                told += &format!("{way}:\n{}", done(edit, &plan, table));
+                stage.reach(graph, way).await?;
+                stage.settled(graph, way).await?;
+            }
+        }
+    }
+    Ok(told)
+}
+
+fn refused(edit: &Edit, problems: &[Problem], table: &mut Table) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        for field in &problem.fields {
+            let key = (problem.address.kind().to_owned(), field.clone());
+            let row = format!("{}: refused: {}", edit.name, plain(&problem.message));
+            table.entry(key).or_default().insert(row);
+        }
+        let help = problem.help.as_deref().unwrap_or_default();
+        text += &format!("  {}: {}\n    hint: {help}\n", problem.address, plain(&problem.message));
+    }
+    text
+}
+
+/// Ids of the sandbox are always the same, but say nothing.
+fn plain(message: &str) -> String {
+    message.to_owned()
+}
+
+fn done(edit: &Edit, plan: &Plan, table: &mut Table) -> String {
+    let mut text = String::new();
+    for headline in &plan.headlines {
+        let impacts: Vec<String> =
+            headline.impacts.iter().map(|c| format!("{:?}", c.impact)).collect();
+        text += &format!("  {} [{}] {} steps\n", headline.title, impacts.join(", "), headline.steps.len());
+        text += &headline.because.iter().map(|why| format!("    because {why}\n")).collect::<String>();
+    }
+    for step in plan.steps.iter().filter(|step| step.action.makes()) {
+        for change in &step.changes {
+            let headline = plan.headlines.iter().find(|h| h.steps.contains(&step.step));
+            let way = match (change.effect, step.replacing, step.create_first) {
+                (Effect::Update, false, _) => "in place",
+                (Effect::Never, ..) => "not at all",
+                (_, _, true) => "new one first",
+                (_, _, false) => "old one first",
+            };
+            let told = headline.map(|h| format!(" under \"{}\"", h.title)).unwrap_or_default();
+            let key = (step.address.kind().to_owned(), change.field.clone());
+            table.entry(key).or_default().insert(format!("{}: {way}{told}", edit.name));
+        }
+    }
+    for step in &plan.steps {
+        let fields: Vec<&str> = step.changes.iter().map(|c| c.field.as_str()).collect();
+        let mark = plan.headlines.iter().position(|h| h.steps.contains(&step.step));
+        let mark = mark.map_or(String::new(), |n| format!(" ^{}", n + 1));
+        text += &format!("    {:?} {} {}{mark}\n", step.action, step.address, fields.join(","));
+    }
+    text
+}
+
+/// JSON merge patch.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (name, value) in patch {
+        let fields = target.as_object_mut().expect("made one");
+        if value.is_null() {
+            fields.remove(name);
+        } else {
+            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
