@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{Effect, Plan, Problem};
+use engine::{Effect, Expect, Graph, Plan, Problem, Role};
 use proptest::test_runner::TestCaseError;
 use sandbox::Profile;
 use serde_json::{Value, json};
@@ -78,6 +78,9 @@ fn specimens() -> BTreeMap<&'static str, Value> {
         "vpc": "vpc-0123456789abcdef0", "cidr": "10.200.0.0/16",
         "route_tables": ["rtb-0123456789abcdef0"],
     } } });
+    // Nothing that cannot be made again.
+    let mut bare = private.clone();
+    bare["workspaces"] = json!({});
     let mut used = spec(
         json!({ "corporate": {
             "use": {
@@ -94,7 +97,12 @@ fn specimens() -> BTreeMap<&'static str, Value> {
     );
     used["peerings"] = private["peerings"].clone();
     used["peerings"]["p"]["from"] = json!("corporate");
-    BTreeMap::from([("plain", plain), ("private", private), ("used", used)])
+    used["peerings"]["p"]["accept"] = json!(false);
+    used["peerings"]["far"] = json!({ "from": "corporate", "to": {
+        "vpc": "vpc-0123456789abcdef9", "cidr": "10.210.0.0/16",
+        "account": "444455556666", "region": "us-east-1",
+    } });
+    BTreeMap::from([("plain", plain), ("private", private), ("bare", bare), ("used", used)])
 }
 
 fn edits() -> Vec<Edit> {
@@ -166,9 +174,9 @@ fn edits() -> Vec<Edit> {
 
     on("private", "shared credentials", wk1(json!({ "credentials": { "shared": "common" } })));
     on("private", "a role that exists", wk1(json!({ "credentials": {
-        "role": "arn:aws:iam::111122223333:role/given" } })));
+        "role": "arn:aws:iam::444455556666:role/given" } })));
     on("private", "a role that exists, shared", json!({ "credentials": { "common": {
-        "role": "arn:aws:iam::111122223333:role/given" } } }));
+        "role": "arn:aws:iam::444455556666:role/given" } } }));
     on("private", "credentials that exist", wk1(json!({ "credentials": { "use": uuid(13) } })));
     on("private", "wider policy", wk1(json!({ "credentials": { "policy": "managed" } })));
 
@@ -196,7 +204,7 @@ fn edits() -> Vec<Edit> {
         "eu-central-1a": "subnet-0123456789abcdef1", "eu-central-1b": "subnet-0123456789abcdef2" } } })));
     on("private", "used group for endpoints", vpc(json!({ "endpoint_group": { "use": "sg-0123456789abcdef2" } })));
     on("private", "one more endpoint", vpc(json!({ "endpoints": ["s3", "sts", "kinesis", "glue"] })));
-    on("private", "used endpoint of a service", vpc(json!({ "use_endpoints": { "sts": "vpce-0123456789abcdef3" } })));
+    on("private", "used endpoint of a service", vpc(json!({ "use_endpoints": { "s3": "vpce-0123456789abcdef3" } })));
     on("used", "other internet gateway", json!({ "vpcs": { "corporate": { "use": {
         "internet_gateway": "igw-0123456789abcdef2" } } } }));
     on("used", "used NAT gateway", json!({ "vpcs": { "corporate": { "nat": null, "use": {
@@ -205,19 +213,72 @@ fn edits() -> Vec<Edit> {
         "route_tables": ["rtb-0123456789abcdef2"] } } } }));
 
     let peering = |patch: Value| json!({ "peerings": { "p": patch } });
-    on("private", "other VPC at the far end", peering(json!({ "to": { "vpc": "vpc-0123456789abcdef2" } })));
+    on("private", "other VPC at the far end", peering(json!({ "to": {
+        "vpc": "vpc-0123456789abcdef2", "route_tables": ["rtb-0123456789abcdef2"] } })));
+    on("private", "other VPC at the far end, table of the old one", peering(json!({ "to": {
+        "vpc": "vpc-0123456789abcdef2" } })));
     on("private", "other range at the far end", peering(json!({ "to": { "cidr": "10.201.0.0/16" } })));
     on("private", "no way back", peering(json!({ "to": { "route_tables": null } })));
     on("private", "far account", peering(json!({ "to": { "account": "444455556666", "route_tables": null } })));
     on("private", "far region", peering(json!({ "to": { "region": "us-east-1", "route_tables": null } })));
     on("private", "not accepted from here", peering(json!({ "accept": false })));
+    on("used", "accepted from here", peering(json!({ "accept": true })));
+    let far = |patch: Value| json!({ "peerings": { "far": { "to": patch } } });
+    on("used", "another far account", far(json!({ "account": "777788889999" })));
+    on("used", "another far region", far(json!({ "region": "us-west-2" })));
+    on("bare", "other range of a VPC nobody lives in", vpc(json!({ "cidr": "10.64.0.0/16" })));
+    on("bare", "other endpoint services nobody uses", link(json!({ "services": {
+        "rest": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000001",
+        "relay": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000002" } })));
+
+    let allowed = |mut patch: Value| {
+        patch["allow_deletion"] = json!(["wk1", "wk3"]);
+        patch
+    };
+    on("private", "other display name, with consent", allowed(wk1(json!({ "display_name": "Another" }))));
+    on("private", "other bucket, with consent", allowed(storage(json!({ "bucket": SECOND_BUCKET }))));
+    on("private", "no role for the catalog, with consent", allowed(storage(json!({ "catalog_role": null }))));
+    on("plain", "VPC of Databricks to one of yours, with consent", allowed(json!({
+        "workspaces": { "wk3": { "vpc": "main" } } })));
+    on("plain", "one workspace less", json!({ "workspaces": { "wk3": null } }));
+    on("plain", "one workspace less, with consent", allowed(json!({ "workspaces": { "wk3": null } })));
     on("private", "public names over the peering", peering(json!({ "dns": false })));
     on("private", "peering of another VPC", peering(json!({ "from": "spare" })));
     all
 }
 
 /// Fields that no edit of a spec changes on a living object, and why.
-const NEVER: &[(&str, &str, &str)] = &[];
+const NEVER: &[(&str, &str, &str)] = &[
+    ("aws.bucket", "block_public_access", ALWAYS),
+    ("aws.bucket", "ownership", ALWAYS),
+    ("aws.instance_profile", "name", NAMED),
+    ("aws.instance_profile", "role", "the role of the same address, whose name never changes"),
+    ("aws.nat_gateway", "address", "the address of the same zone, which is never replaced"),
+    ("aws.role", "description", ALWAYS),
+    ("aws.role", "name", NAMED),
+    ("aws.role", "trust", "names the Databricks account, which is another stack's"),
+    ("aws.route", "table", "is in the address: another table is another route"),
+    ("aws.security_group", "description", ALWAYS),
+    ("aws.security_group", "name", NAMED),
+    ("aws.subnet", "public_ips", ALWAYS),
+    ("aws.subnet", "zone", "is in the address: another zone is another subnet"),
+    ("aws.vpc", "dns_hostnames", ALWAYS),
+    ("aws.vpc", "dns_support", ALWAYS),
+    ("aws.vpc_endpoint", "flavour", "follows from the service, which is in the address"),
+    ("aws.vpc_endpoint", "policy", ALWAYS),
+    ("aws.vpc_endpoint", "private_dns", "follows from what the endpoint is for, which is in the address"),
+    ("databricks.credentials", "name", NAMED),
+    ("databricks.network", "name", NAMED),
+    ("databricks.private_access_settings", "name", NAMED),
+    ("databricks.private_access_settings", "region", REGIONAL),
+    ("databricks.storage_configuration", "name", NAMED),
+    ("databricks.vpc_endpoint", "name", NAMED),
+    ("databricks.vpc_endpoint", "region", REGIONAL),
+];
+
+const ALWAYS: &str = "no spec says it: it is the same for all, and only drift changes it";
+const REGIONAL: &str = "the region of the stack, which its buckets and workspaces refuse to leave";
+const NAMED: &str = "made of the names of stack and resource: another name is another address";
 
 /// What one edit did to one field, there and back.
 type Table = BTreeMap<(String, String), BTreeSet<String>>;
@@ -284,6 +345,7 @@ async fn there_and_back(
     stage.reach(&before, "before").await?;
     let mut told = String::new();
     for (graph, way) in [(&after, "there"), (&before, "back")] {
+        describe_used(&stage, graph)?;
         match stage.decide(graph).await? {
             Err(problems) => {
                 told += &format!("{way}: refused\n{}", refused(edit, &problems, table));
@@ -300,6 +362,27 @@ async fn there_and_back(
     Ok(told)
 }
 
+/// Puts the objects the spec only uses where the spec says they are: in a VPC that was made.
+fn describe_used(stage: &Stage, graph: &Graph) -> Checked {
+    let failed = |e: cloud::Error| TestCaseError::fail(e.to_string());
+    stage.cloud.adopt_used(graph).map_err(failed)?;
+    let state = stage.store.state();
+    for (address, node) in &graph.nodes {
+        let Role::Used { id, expect } = &node.role else { continue };
+        for Expect { field, equals, .. } in expect {
+            let bound = engine::bind(equals, &|output| {
+                let made = state.resources.get(&output.address)?.id.clone();
+                made.filter(|_| output.field == "id").map(Value::String)
+            });
+            if bound != *equals {
+                let edit = stage.cloud.edit(address.kind(), id, |props| props[field] = bound);
+                edit.map_err(failed)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn refused(edit: &Edit, problems: &[Problem], table: &mut Table) -> String {
     let mut text = String::new();
     for problem in problems {
@@ -314,9 +397,9 @@ fn refused(edit: &Edit, problems: &[Problem], table: &mut Table) -> String {
     text
 }
 
-/// Ids of the sandbox are always the same, but say nothing.
-fn plain(message: &str) -> String {
-    message.to_owned()
+/// The message without the ids at its end.
+fn plain(message: &str) -> &str {
+    message.split("; a new one in place of").next().unwrap_or(message)
 }
 
 fn done(edit: &Edit, plan: &Plan, table: &mut Table) -> String {

@@ -352,14 +352,14 @@ pub(crate) fn graph(text: &str) -> Result<Graph, String> {
 }
 
 /// A state that lives as long as the test. Entries take the way they take through a file.
-struct Memory(Mutex<State>);
+pub(crate) struct Memory(Mutex<State>);
 
 impl Memory {
     fn new() -> Self {
         Memory(Mutex::new(State::new(STACK, "lineage".to_owned())))
     }
 
-    fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -381,7 +381,7 @@ impl Store for Memory {
 /// One stack on one simulated cloud.
 pub(crate) struct Stage {
     pub(crate) cloud: Sandbox,
-    store: Memory,
+    pub(crate) store: Memory,
 }
 
 pub(crate) type Checked<T = ()> = Result<T, TestCaseError>;

@@ -63,6 +63,9 @@ fn notes(plan: &Plan) -> String {
     plan.notes.iter().map(line).collect()
 }
 
+/// Reasons told of one headline; the first ones are about most.
+const REASONS: usize = 3;
+
 /// What happens, what that does to people, why, and the steps, numbered.
 fn headline(headline: &Headline, plan: &Plan) -> String {
     let own = || plan.steps.iter().filter(|step| headline.steps.contains(&step.step));
@@ -78,8 +81,11 @@ fn headline(headline: &Headline, plan: &Plan) -> String {
     for Consequence { impact, words } in &headline.impacts {
         text += &format!("  impact: {}: {words}\n", paint(Ink::Yellow, impact_words(*impact)));
     }
-    for reason in &headline.because {
+    for reason in headline.because.iter().take(REASONS) {
         text += &format!("  because {reason}\n");
+    }
+    if headline.because.len() > REASONS {
+        text += &format!("  and {} more reasons\n", headline.because.len() - REASONS);
     }
     for (index, step) in own().enumerate() {
         text += &self::step(step, &format!("{:>4} ", index + 1));

@@ -58,7 +58,7 @@ pub(super) fn decide(
     if pass.problems.is_empty() { Ok(pass.out) } else { Err(pass.problems) }
 }
 
-/// The graph's addresses so that each comes after all it needs; by name where that leaves a choice.
+/// The graph's addresses so that each comes after all it needs or is checked against; by name where that leaves a choice.
 fn parents_first(graph: &Graph) -> Vec<Address> {
     let mut order = Vec::new();
     let mut done = BTreeSet::new();
@@ -72,7 +72,13 @@ fn visit(graph: &Graph, at: &Address, done: &mut BTreeSet<Address>, order: &mut 
     if !done.insert(at.clone()) {
         return;
     }
-    for need in graph.nodes.get(at).map(crate::graph::Node::needs).unwrap_or_default() {
+    let Some(node) = graph.nodes.get(at) else { return };
+    let mut before = node.needs();
+    if let Role::Used { expect, .. } = &node.role {
+        let named = expect.iter().flat_map(|expect| outputs(&expect.equals));
+        before.extend(named.map(|output| output.address));
+    }
+    for need in before {
         visit(graph, &need, done, order);
     }
     order.push(at.clone());

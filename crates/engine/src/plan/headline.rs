@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Headline, Step, Why};
+use crate::diff::Meaning;
 use crate::graph::{Graph, Group, Node, Role};
 use crate::state::State;
 use crate::value::{Address, outputs};
@@ -42,8 +43,12 @@ pub(super) fn headlines(steps: &[Step], graph: &Graph, state: &State) -> Vec<Hea
 
 /// Whether a headline begins here.
 fn is_subject(step: &Step) -> bool {
-    let goes = step.precious && step.action == Action::Delete && !step.replacing;
-    goes || headline_words(step).next().is_some() || (step.precious && step.action == Action::Replace)
+    let loses = match step.action {
+        Action::Delete => step.precious && !step.replacing,
+        action => step.precious && action == Action::Replace,
+    };
+    let speaks = |m: &Meaning| m.headline.is_some() || !m.impacts.is_empty();
+    loses || step.changes.iter().any(|change| speaks(&change.meaning))
 }
 
 fn headline_words(step: &Step) -> impl Iterator<Item = &str> {
@@ -96,7 +101,9 @@ impl Ties {
                 else {
                     continue;
                 };
-                if !steps[user].needs.contains(&step.address) {
+                // Still needed by that address, it is another object from now on.
+                let stays = makes.contains_key(&step.address);
+                if !stays || !steps[user].needs.contains(&step.address) {
                     ties.tie(index, user);
                 }
             }
@@ -189,6 +196,10 @@ fn title(subjects: &[&Step], graph: &Graph) -> String {
                 None => whom.push((word, BTreeSet::from([name]))),
             }
         }
+    }
+    if whom.is_empty() {
+        let names = subjects.iter().map(|step| name(step, graph)).collect();
+        whom.push(("changes".to_owned(), names));
     }
     let mut text = String::new();
     let mut last = BTreeSet::new();
@@ -285,7 +296,9 @@ impl<'a> Reasons<'a> {
         }
     }
 
-    fn told(self) -> Vec<String> {
+    /// What is about most comes first.
+    fn told(mut self) -> Vec<String> {
+        self.0.sort_by_key(|(_, about)| std::cmp::Reverse(about.len()));
         let list = |addresses: BTreeSet<&Address>| {
             addresses.into_iter().map(Address::as_str).collect::<Vec<_>>().join(", ")
         };
