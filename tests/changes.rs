@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Effect, Expect, Graph, Plan, Problem, Role};
 use proptest::test_runner::TestCaseError;
-use sandbox::Profile;
+use sandbox::{Fault, Happens, Operation, Profile};
 use serde_json::{Value, json};
 
 use crate::random::{AWS_ACCOUNT, Checked, STACK, Stage, graph, paused};
@@ -42,6 +42,8 @@ fn specimens() -> BTreeMap<&'static str, Value> {
         json!({ "main": { "cidr": "10.0.0.0/16", "zones": zones } }),
         json!({ "wk1": { "vpc": "main", "subnets": { "block": 1 } }, "wk3": {} }),
     );
+    let mut backend = plain.clone();
+    backend["vpcs"]["main"]["private_link"] = json!({ "backend": true });
     let mut private = spec(
         json!({
             "main": {
@@ -102,7 +104,7 @@ fn specimens() -> BTreeMap<&'static str, Value> {
         "vpc": "vpc-0123456789abcdef9", "cidr": "10.210.0.0/16",
         "account": "444455556666", "region": "us-east-1",
     } });
-    BTreeMap::from([("plain", plain), ("private", private), ("bare", bare), ("used", used)])
+    BTreeMap::from([("plain", plain), ("backend", backend), ("private", private), ("bare", bare), ("used", used)])
 }
 
 fn edits() -> Vec<Edit> {
@@ -151,6 +153,12 @@ fn edits() -> Vec<Edit> {
     on("plain", "both private connections", link(json!({ "backend": true, "frontend": true })));
     on("plain", "closed at once", json!({
         "vpcs": { "main": { "private_link": { "backend": true, "frontend": true } } },
+        "workspaces": { "wk1": { "public_access": false } } }));
+    on("backend", "users come in through the endpoint of the nodes", link(json!({ "frontend": true })));
+    on("backend", "users get an endpoint of their own", link(json!({
+        "frontend": true, "frontend_endpoint": "own" })));
+    on("backend", "closed, with an endpoint for users", json!({
+        "vpcs": { "main": { "private_link": { "frontend": true } } },
         "workspaces": { "wk1": { "public_access": false } } }));
     on("private", "own endpoint for users", link(json!({ "frontend_endpoint": "own" })));
     on("private", "no private connections", wk1(json!({ "private_link": false })));
@@ -450,4 +458,74 @@ fn merge(target: &mut Value, patch: &Value) {
             merge(fields.entry(name.clone()).or_insert(Value::Null), value);
         }
     }
+}
+
+/// The specimen `private` with one more workspace, in the subnets of `wk1`.
+fn one_more(specimen: &Value) -> Value {
+    let mut spec = specimen.clone();
+    spec["workspaces"]["wk5"] = json!({ "vpc": "main", "subnets": { "share": "wk1" } });
+    spec
+}
+
+/// A workspace that has failed is repaired, with what its network says told; never deleted.
+#[test]
+fn a_failed_workspace_is_provisioned_again() {
+    let specimen = &specimens()["private"];
+    let graphs = [specimen.clone(), one_more(specimen)].map(|s| graph(&s.to_string()).unwrap());
+    paused(async {
+        let stage = Stage::new(Profile::Instant, REGION, Vec::new());
+        stage.reach(&graphs[0], "before").await.unwrap();
+        let subnet = stage.id("aws.subnet/wk1.eu-central-1a");
+        let plan = stage.decide(&graphs[1]).await.unwrap().unwrap();
+        let move_to = |vpc: String| {
+            stage.cloud.edit("aws.subnet", &subnet, |props| props["vpc"] = json!(vpc)).unwrap();
+        };
+        // Somebody makes a mess while it is made, and tidies up.
+        move_to("vpc-elsewhere".to_owned());
+        let outcome = stage.apply(&plan, None).await.unwrap().expect("it was not killed");
+        let failure = &outcome.failures[0].error.to_string();
+        assert!(failure.contains("FAILED") && failure.contains(&subnet), "{failure}");
+        move_to(stage.id("aws.vpc/main"));
+
+        let plan = stage.decide(&graphs[1]).await.unwrap().unwrap();
+        assert_eq!(plan.steps.len(), 1, "{:#?}", plan.steps);
+        assert_eq!(plan.headlines[0].title, "wk5: has failed and is provisioned again");
+        stage.apply(&plan, None).await.unwrap();
+        stage.settled(&graphs[1], "repaired").await.unwrap();
+    });
+}
+
+/// The service may take back a change without a word: then the old object is still there, the
+/// failure says what did not happen, and the next apply goes on.
+#[test]
+fn a_change_that_is_silently_taken_back_loses_nothing() {
+    let specimen = &specimens()["private"];
+    let mut after = specimen.clone();
+    merge(&mut after, &json!({ "workspaces": { "wk1": { "subnets": { "block": 9 } } } }));
+    let graphs = [specimen.clone(), after].map(|s| graph(&s.to_string()).unwrap());
+    let faults = vec![Fault {
+        kind: Some("databricks.workspace".to_owned()),
+        operation: Some(Operation::Update),
+        nth: 1,
+        times: 1,
+        happens: Happens::Reverts,
+        message: None,
+    }];
+    paused(async {
+        let stage = Stage::new(Profile::Instant, REGION, faults);
+        stage.reach(&graphs[0], "before").await.unwrap();
+        let before = stage.id("databricks.network/wk1");
+        let plan = stage.decide(&graphs[1]).await.unwrap().unwrap();
+        let outcome = stage.apply(&plan, None).await.unwrap().expect("it was not killed");
+        let [failure] = outcome.failures.as_slice() else { panic!("{outcome:#?}") };
+        let told = failure.error.to_string();
+        assert!(told.contains("network: wanted") && told.contains("must be stopped"), "{told}");
+        let there = stage.cloud.inventory().unwrap();
+        assert!(there.iter().any(|(_, id, _)| *id == before), "the old network is gone");
+
+        stage.reach(&graphs[1], "again").await.unwrap();
+        stage.settled(&graphs[1], "again").await.unwrap();
+        let there = stage.cloud.inventory().unwrap();
+        assert!(there.iter().all(|(_, id, _)| *id != before), "the old network is still there");
+    });
 }

@@ -419,6 +419,13 @@ impl Stage {
         Ok(engine::plan(graph, &state, &world, kinds))
     }
 
+    /// The id the state has for the address.
+    pub(crate) fn id(&self, address: &str) -> String {
+        let state = self.store.state();
+        let record = state.resources.get(&engine::Address::from(address.to_owned()));
+        record.and_then(|r| r.id.clone()).unwrap_or_else(|| panic!("{address} has no id"))
+    }
+
     /// One run; `None` when it was killed after so much time.
     pub(crate) async fn apply(&self, plan: &Plan, life: Option<Duration>) -> Checked<Option<Outcome>> {
         let report = |_: Event| ();

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Headline, Step, Why};
-use crate::diff::Meaning;
+use crate::diff::{Consequence, Impact, Meaning};
 use crate::graph::{Graph, Group, Node, Role};
 use crate::state::State;
 use crate::value::{Address, outputs};
@@ -168,10 +168,14 @@ fn headline(
     let of = |indexes: &BTreeSet<usize>| indexes.iter().map(|&i| &steps[i]).collect::<Vec<_>>();
     let (subjects, core) = (of(subjects), of(core));
     let changes = core.iter().flat_map(|step| &step.changes);
+    let said = changes.flat_map(|change| change.meaning.impacts.iter().cloned());
+    let words = "what it holds is gone for good".to_owned();
+    let lost = core.iter().any(|step| step.precious && step.action == Action::Delete);
+    let lost = lost.then_some(Consequence { impact: Impact::OneWay, words });
     Headline {
         title: title(&subjects, graph),
         subjects: subjects.iter().map(|step| step.address.clone()).collect(),
-        impacts: changes.flat_map(|change| change.meaning.impacts.iter().cloned()).collect(),
+        impacts: said.chain(lost).collect(),
         because: reasons(&core),
         steps: core.iter().map(|step| step.step).chain(edge.iter().map(|&i| steps[i].step)).collect(),
     }
