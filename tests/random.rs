@@ -89,6 +89,13 @@ enum Access {
     Shared,
 }
 
+impl Network {
+    /// Without a way to the internet there must be private connections.
+    fn has_backend(&self) -> bool {
+        self.backend || self.nat == "none"
+    }
+}
+
 fn network() -> impl Strategy<Value = Network> {
     let peering = (any::<bool>(), any::<bool>(), any::<bool>())
         .prop_map(|(dns, routes_back, common)| Peering { dns, routes_back, common });
@@ -566,17 +573,29 @@ fn for_all<T: std::fmt::Debug>(
 /// A region, a spec, and what becomes of it.
 fn stories() -> impl Strategy<Value = (usize, Choice, Choice)> {
     (0..REGIONS.len(), choice(), choice()).prop_map(|(region, first, mut second)| {
-        // Refused by the planner, or not yet possible in one apply: other addresses under a running
-        // workspace, private connections that go, a workspace that leaves Databricks' own VPC.
+        // Refused by the planner: other addresses under a running workspace, private connections that
+        // go, the last tag of a workspace, a workspace that leaves Databricks' own VPC.
         for (before, after) in first.vpcs.iter().zip(&mut second.vpcs) {
-            let Network { moved, backend, frontend, own_frontend, .. } = *before;
-            *after = Network { moved, backend, frontend, own_frontend, ..after.clone() };
+            after.moved = before.moved;
+            after.backend |= before.has_backend();
+            after.frontend |= before.frontend;
         }
         let ours = |choice: &Choice, vpc: usize| vpc < choice.vpcs.len();
         for (before, after) in first.workspaces.iter().zip(&mut second.workspaces) {
             after.subnets = before.subnets;
+            after.tags |= first.tags || before.tags;
             if !(ours(&first, before.vpc) && after.vpc < first.vpcs.len().min(second.vpcs.len())) {
                 after.vpc = before.vpc;
+            }
+            let linked = |choice: &Choice, w: &Workspace| {
+                let vpc = choice.vpcs.get(w.vpc);
+                vpc.is_some_and(|vpc| vpc.has_backend() && (vpc.nat == "none" || !w.without_link))
+            };
+            if linked(&first, before) {
+                after.without_link = false;
+                if !second.vpcs.get(after.vpc).is_some_and(Network::has_backend) {
+                    after.vpc = before.vpc;
+                }
             }
         }
         (region, first, second)
