@@ -442,7 +442,7 @@ fn done(edit: &Edit, plan: &Plan, table: &mut Table) -> String {
 }
 
 /// JSON merge patch.
-fn merge(target: &mut Value, patch: &Value) {
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;

@@ -4,6 +4,7 @@
 
 mod changes;
 mod clouds;
+mod living;
 mod proxy;
 mod random;
 mod sandbox;
