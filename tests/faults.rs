@@ -44,7 +44,9 @@ fn one_call(family: &str) -> (&'static str, &'static [&'static str]) {
         "iam" => ("iam:CreateRole", &["aws.role/", "creating it: iam:CreateRole"]),
         "s3" => ("s3:PUT bucket", &["aws.bucket/", "creating it: s3:CreateBucket"]),
         "sts" => ("sts:GetCallerIdentity", &["sts:GetCallerIdentity"]),
-        "databricks" => ("databricks:POST /networks", &["databricks.network/", "creating it: POST"]),
+        "databricks" => {
+            ("databricks:POST /networks", &["databricks.network/", "creating it: POST"])
+        }
         _ => ("databricks:POST /oidc/accounts/{id}/v1/token", &["POST /oidc/accounts/…/v1/token"]),
     }
 }
@@ -58,9 +60,8 @@ fn matrix() -> Vec<Cell> {
     let all = |family, fault| {
         vec![(Calls::Changing(family), fault, 1), (Calls::Reading(family), fault, 1)]
     };
-    let named = |family, fault, times| {
-        vec![(Calls::Named(one_call(family).0.to_owned()), fault, times)]
-    };
+    let named =
+        |family, fault, times| vec![(Calls::Named(one_call(family).0.to_owned()), fault, times)];
     for family in FAMILIES {
         for (class, fault) in [
             ("throttled", Fault::Throttle),
@@ -70,13 +71,21 @@ fn matrix() -> Vec<Cell> {
         ] {
             add(class, family, all(family, fault), Expect::Done);
         }
-        add("throttled five times running", family, named(family, Fault::Throttle, 5), Expect::Done);
+        add(
+            "throttled five times running",
+            family,
+            named(family, Fault::Throttle, 5),
+            Expect::Done,
+        );
         // A page from a captive portal or a sign-in service.
         let aws = !matches!(family, "databricks" | "token");
         let page = if aws { Expect::Done } else { Expect::Explained(&["a web page", "Sign in"]) };
         add("200 with a web page", family, named(family, Fault::Page, 1), page);
-        let redirect: &[&str] =
-            if aws { &["HTTP 302, redirected to `https://login.example.com/sign-in`"] } else { &["redirected to https://login.example.com/sign-in"] };
+        let redirect: &[&str] = if aws {
+            &["HTTP 302, redirected to `https://login.example.com/sign-in`"]
+        } else {
+            &["redirected to https://login.example.com/sign-in"]
+        };
         let redirected = Expect::Explained(redirect);
         add("redirect to a sign-in page", family, named(family, Fault::Redirect, 1), redirected);
         let denied: &[&str] = match family {
@@ -106,7 +115,12 @@ fn matrix() -> Vec<Cell> {
     let expired = all("databricks", Fault::TokenExpired);
     add("each call meets an expired token", "databricks", expired, Expect::Done);
     let empty = once("databricks:POST /networks", Fault::EmptyConflict, 1);
-    add("409 without a word on creation", "databricks", empty, Expect::Explained(&["409 Conflict"]));
+    add(
+        "409 without a word on creation",
+        "databricks",
+        empty,
+        Expect::Explained(&["409 Conflict"]),
+    );
     cells
 }
 
@@ -252,7 +266,8 @@ fn done(verb: &str, output: &Output) -> Checked {
 /// What failed, what was being done, in the service's words, and what to do.
 fn explained(family: &str, words: &[&str], code: Option<i32>, stderr: &str) -> Checked {
     // The identity is checked before anything is begun.
-    let expected = if matches!(family, "sts" | "token") { [Some(1), Some(6)] } else { [Some(6); 2] };
+    let expected =
+        if matches!(family, "sts" | "token") { [Some(1), Some(6)] } else { [Some(6); 2] };
     if !expected.contains(&code) {
         return Err(format!("ended with {code:?}\n{stderr}"));
     }

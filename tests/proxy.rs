@@ -280,7 +280,8 @@ impl Journal {
     fn stale(&self, action: &str, request: &Request) -> Option<Option<Vec<u8>>> {
         let mut state = self.lock();
         let state = &mut *state;
-        let is_stale = |rule: &&mut Rule| rule.fault == Fault::Stale && rule.calls.has(action, false);
+        let is_stale =
+            |rule: &&mut Rule| rule.fault == Fault::Stale && rule.calls.has(action, false);
         let rule = state.rules.iter_mut().find(is_stale)?;
         let changes = state.changes.get(family_of(action)).copied().unwrap_or_default();
         let remembered = state.remembered.entry(request.key()).or_default();
@@ -405,9 +406,9 @@ fn exchange(
     let head_only = request.method == "HEAD";
     let instead = match begun.fault {
         Some(Fault::DropRequest) => return Ok(()),
-        Some(
-            Fault::DropAnswer | Fault::HoldAnswer | Fault::ErrorAfterEffect | Fault::Stale,
-        ) => None,
+        Some(Fault::DropAnswer | Fault::HoldAnswer | Fault::ErrorAfterEffect | Fault::Stale) => {
+            None
+        }
         Some(fault) => Some(refusal(fault, action, head_only)),
         None if begun.mutating => None,
         None => match journal.stale(action, request) {

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloud::{Class, Result};
-use engine::{Address, Cloud, Diff, Event, Found, Graph, Mark, Outcome, Plan, Run, StepError, Wanted};
+use engine::{
+    Address, Cloud, Diff, Event, Found, Graph, Mark, Outcome, Plan, Run, StepError, Wanted,
+};
 use futures::future::{BoxFuture, pending};
 use sandbox::{Fault, Happens, Operation, Profile, Sandbox, Settings};
 use serde_json::{Value, json};
@@ -32,7 +34,10 @@ impl<'a> Deadly<'a> {
         Deadly { cloud, left: AtomicUsize::new(nth), side, dead: CancellationToken::new() }
     }
 
-    fn mutate<'b, T: Send + 'b>(&'b self, call: BoxFuture<'b, Result<T>>) -> BoxFuture<'b, Result<T>> {
+    fn mutate<'b, T: Send + 'b>(
+        &'b self,
+        call: BoxFuture<'b, Result<T>>,
+    ) -> BoxFuture<'b, Result<T>> {
         Box::pin(async move {
             let hit = self.left.fetch_sub(1, Ordering::Relaxed) == 1;
             if hit && self.side == Side::Before {
@@ -214,7 +219,8 @@ fn the_signals_of_a_ci_system_lose_nothing() {
         paused(async {
             let stage = stage(Profile::Realistic, 0, Vec::new());
             let plan = stage.plan(&graph).await.expect("there is a plan");
-            let (hanging, cancel) = (Deadly::at(&stage.cloud, nth, Side::After), CancellationToken::new());
+            let (hanging, cancel) =
+                (Deadly::at(&stage.cloud, nth, Side::After), CancellationToken::new());
             let signals = async {
                 hanging.dead.cancelled().await;
                 sleep(seconds(1)).await;
@@ -271,10 +277,14 @@ fn a_role_that_cannot_be_assumed_is_waited_for_only_if_it_is_new() {
     let kind = "databricks.credentials";
     let took = |age: Duration| {
         paused(async {
-            let stage = stage(Profile::Instant, 0, vec![
-                fault(kind, 1, Happens::Error(Class::Denied)),
-                Fault { nth: 2, ..fault(kind, u64::MAX, Happens::Error(Class::Propagating)) },
-            ]);
+            let stage = stage(
+                Profile::Instant,
+                0,
+                vec![
+                    fault(kind, 1, Happens::Error(Class::Denied)),
+                    Fault { nth: 2, ..fault(kind, u64::MAX, Happens::Error(Class::Propagating)) },
+                ],
+            );
             let plan = stage.plan(&graph).await.expect("there is a plan");
             assert!(!apply(&stage, &plan).await.complete(), "the first is denied");
             let mut state = stage.store.state();
@@ -304,14 +314,16 @@ fn of_two_candidates_none_is_taken() {
     let [graph, _] = graphs();
     let kind = "aws.vpc";
     paused(async {
-        let stage = stage(Profile::Instant, 0, vec![Fault {
-            nth: 2,
-            ..fault(kind, 1, Happens::AfterEffect)
-        }]);
+        let stage = stage(
+            Profile::Instant,
+            0,
+            vec![Fault { nth: 2, ..fault(kind, 1, Happens::AfterEffect) }],
+        );
         let plan = stage.plan(&graph).await.expect("there is a plan");
         let step = plan.steps.iter().find(|s| s.address.kind() == kind).expect("a VPC is made");
         let mark = Mark { stack: STACK.to_owned(), address: step.address.clone() };
-        let twin = stage.cloud.create(kind, &mark, &step.props).await.expect("nothing is in the way");
+        let twin =
+            stage.cloud.create(kind, &mark, &step.props).await.expect("nothing is in the way");
         let outcome = apply(&stage, &plan).await;
         let failure = outcome.failures.iter().find(|f| f.address == step.address);
         let Some(StepError::Ambiguous(ids)) = failure.map(|f| &f.error) else {
@@ -361,9 +373,9 @@ fn failures_are_all_told_and_the_rest_is_done() {
         let stage =
             stage(Profile::Instant, 0, vec![forever("aws.role"), forever("aws.nat_gateway")]);
         let plan = stage.plan(&graph).await.expect("there is a plan");
-        let outcome = timeout(Duration::from_secs(60), apply(&stage, &plan)).await.expect("it ends");
-        let failed: BTreeSet<&str> =
-            outcome.failures.iter().map(|f| f.address.kind()).collect();
+        let outcome =
+            timeout(Duration::from_secs(60), apply(&stage, &plan)).await.expect("it ends");
+        let failed: BTreeSet<&str> = outcome.failures.iter().map(|f| f.address.kind()).collect();
         assert_eq!(Vec::from_iter(failed), ["aws.nat_gateway", "aws.role"]);
         assert!(outcome.done > 10 && !outcome.skipped.is_empty(), "{outcome:#?}");
     });

@@ -15,9 +15,7 @@ mod state;
 mod value;
 mod world;
 
-pub use apply::{
-    Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, patiently,
-};
+pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, patiently};
 pub use diff::{Change, Diff, Effect};
 pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Role, known};

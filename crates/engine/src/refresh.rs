@@ -114,12 +114,7 @@ pub fn late(graph: &Graph, state: &State, kinds: Kinds) -> BTreeMap<Address, Dur
 }
 
 /// One look at everything.
-async fn look(
-    graph: &Graph,
-    state: &State,
-    kinds: Kinds,
-    source: &Source<'_>,
-) -> Result<World> {
+async fn look(graph: &Graph, state: &State, kinds: Kinds, source: &Source<'_>) -> Result<World> {
     let mut world = World::default();
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for address in state.resources.keys().filter(|a| kinds.get(a.kind()).is_some()) {
@@ -202,7 +197,8 @@ async fn find_missing(
         }
         let stack = graph.stack.as_str();
         let finds = wanted.into_iter().map(|(kind, wanted)| async move {
-            let found = patiently(source.settings, || source.cloud.find(&kind, stack, &wanted)).await?;
+            let found =
+                patiently(source.settings, || source.cloud.find(&kind, stack, &wanted)).await?;
             Ok::<_, cloud::Error>((kind, wanted, found))
         });
         let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
