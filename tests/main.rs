@@ -8,5 +8,6 @@ mod faults;
 mod proxy;
 mod random;
 mod sandbox;
+mod state;
 mod stops;
 mod wire;

@@ -10,7 +10,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use cloud::Class;
-use engine::{Outcome, Problem, State, StepError};
+use engine::{Outcome, Problem, Rebuilt, State, StepError};
 
 use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
@@ -105,6 +105,23 @@ pub(crate) fn problems(problems: &[Problem]) -> String {
         }
     }
     text += "Nothing was touched.\n";
+    text
+}
+
+/// What a look at the clouds has given back to the state.
+pub(crate) fn rebuilt(rebuilt: &Rebuilt) -> String {
+    let mut text = format!("{} resources are known again\n", rebuilt.found);
+    for (address, ids) in &rebuilt.ambiguous {
+        let label = paint(Ink::Red, "not clear:");
+        text += &format!("{label} {address} may be {}\n", ids.join(" or "));
+        let hint = paint(Ink::Bold, "     hint:");
+        text += &format!(
+            "{hint} delete what is not in use, or remove its `dbxctl:` tags, and rebuild again\n"
+        );
+    }
+    for address in &rebuilt.missing {
+        text += &format!("not found: {address}; the next apply makes it\n");
+    }
     text
 }
 

@@ -11,7 +11,7 @@ use super::retry::{Call, Patience, Pauses, left_of, pause, persist, propagation_
 use super::{Run, StepError, known, now};
 use crate::diff::Diff;
 use crate::event::Event;
-use crate::kind::{AnyKind, Found, Mark, Readiness, Wanted};
+use crate::kind::{AnyKind, Found, Readiness, Wanted};
 use crate::plan::{Action, Plan, Step};
 use crate::state::{Entry, State, Status};
 use crate::value::{bind, outputs};
@@ -92,7 +92,6 @@ async fn create(
     props: &Value,
     doubted: Option<Timestamp>,
 ) -> Result<String, StepError> {
-    let mark = Mark { stack: plan.stack.clone(), address: step.address.clone() };
     let waits = kind.waits();
     let started = Instant::now();
     let mut shows_by = started + doubted.map_or(Duration::ZERO, |at| left_of(waits.visible, at));
@@ -104,7 +103,7 @@ async fn create(
             in_use: waits.in_use,
             call: Call::Makes,
         };
-        let call = || run.cloud.create(kind.name(), &mark, props);
+        let call = || run.cloud.create(kind.name(), props);
         let error = match persist(run, step, &patience, "creating it", call).await {
             Ok(id) => return Ok(id),
             Err(StepError::Cloud { source, .. }) => source,
