@@ -10,6 +10,7 @@ mod living;
 mod proxy;
 mod random;
 mod sandbox;
+mod shared_state;
 mod state;
 mod stops;
 mod wire;

@@ -27,8 +27,9 @@ pub use plan::{
 };
 pub use refresh::{World, late, refresh};
 pub use state::{
-    Deposed, Entry, FORMAT, Holder, Lock, LockError, Move, Rebuilt, Record, State, StateError,
-    StateFile, Status, Store, load, rebuild,
+    Deposed, Entry, FORMAT, Holder, Leases, Lock, LockError, Move, Notice, Notices, OpenState,
+    PushError, Rebuilt, Record, State, StateError, StateFile, StatePlace, Status, Store,
+    parse_state, push, rebuild,
 };
 pub use value::{Address, Output, Ref, as_output, bind, canonical, output_json, outputs};
 pub use world::{Cloud, Kinds, Live};

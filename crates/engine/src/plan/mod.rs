@@ -213,7 +213,10 @@ pub fn plan(
 }
 
 fn fingerprint(graph: &Graph) -> String {
-    let text = serde_json::to_string(&graph.nodes).expect("a graph is plain data");
+    hash(&serde_json::to_string(&graph.nodes).expect("a graph is plain data"))
+}
+
+fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -235,6 +238,11 @@ impl Plan {
     /// What is forgotten although the object stays: address and id.
     pub fn left(&self) -> impl Iterator<Item = (&Address, &str)> {
         self.related.iter().filter_map(|r| Some((&r.address, r.leaves.as_deref()?)))
+    }
+
+    /// Tells this plan from every other.
+    pub fn sha256(&self) -> String {
+        hash(&serde_json::to_string(self).expect("a plan is plain data"))
     }
 
     /// The closing line's figures. A replacement counts once as add and once as destroy.
