@@ -201,6 +201,21 @@ impl Clouds {
         }
     }
 
+    /// Steers the account server: `POST /_control/{what}`.
+    pub(crate) fn control(&self, what: &str, body: &serde_json::Value) {
+        let body = body.to_string();
+        let request = format!(
+            "POST /_control/{what} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.account_server.address).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    }
+
     fn dbxctl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("dbxctl"));
         command.args(arguments).arg("--state-dir").arg(self.folder().join("state"));

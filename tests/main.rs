@@ -2,9 +2,11 @@
 //!
 //! `cargo xtask test` builds what they start and says where python is.
 
+mod changes;
 mod clouds;
 mod crash;
 mod faults;
+mod living;
 mod proxy;
 mod random;
 mod sandbox;
