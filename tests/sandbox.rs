@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -247,7 +247,13 @@ fn an_interrupted_apply_goes_on_where_it_stopped() {
         let stack = Stack::new("quick");
         let file = stack.write("spec.json", &spec(&["wk1"]));
         let mut child = stack.start(&["apply", &file, "--yes"]);
-        std::thread::sleep(Duration::from_millis(300));
+        // Something is in the log: it is at work, however slow the machine.
+        let log = stack.folder.path().join("sandbox/scenario.log");
+        let began = Instant::now();
+        while fs::metadata(&log).map_or(0, |log| log.len()) == 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "it does not begin");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(kill.expect("kill can be started").success());
         assert_eq!(child.wait().unwrap().code(), Some(code));
