@@ -144,6 +144,11 @@ impl Check<'_> {
         for (key, value) in &self.spec.tags {
             self.found.extend(bad_tag(&["tags", key], key, value));
         }
+        for (address, label) in &self.spec.labels {
+            for (key, value) in label.tags.iter().flatten().filter(|(key, _)| *key != "Name") {
+                self.found.extend(bad_tag(&["labels", address, "tags", key], key, value));
+            }
+        }
     }
 
     /// A region that no zone lies in, when all zones agree on another.
