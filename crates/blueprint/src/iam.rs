@@ -73,8 +73,7 @@ impl Builder<'_> {
                     tags: tags.clone(),
                 };
                 let role = self.graph.add::<Role>(&group, &address, props);
-                let props =
-                    instance_profile::Props { name: full_name, role: role.id(), tags };
+                let props = instance_profile::Props { name: full_name, role: role.id(), tags };
                 self.graph.add::<InstanceProfile>(&group, &address, props);
                 arns.insert(self.role_arn(&role_name));
             }

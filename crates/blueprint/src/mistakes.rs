@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use facts::{regions, subnets};
 use ipnet::Ipv4Net;
-use spec::{
-    Link, Mistake, ServiceSubnets, Severity, Spec, Subnets, Vpc, Workspace, closest,
-};
+use spec::{Link, Mistake, ServiceSubnets, Severity, Spec, Subnets, Vpc, Workspace, closest};
 
 use crate::cidr::{self, NoPlace, Purpose};
 use crate::private_link::service_name;

@@ -26,7 +26,7 @@ pub use pace::{Limit, Paced};
 pub use plan::{
     Action, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary, Why, plan,
 };
-pub use refresh::{World, refresh};
+pub use refresh::{World, patiently, refresh};
 pub use state::{
     Deposed, Entry, FORMAT, Holder, Lock, LockError, Record, State, StateError, StateFile, Status,
     Store, load,

@@ -94,21 +94,28 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Reading changes nothing, so a call that may pass is made again.
     async fn patiently<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
-        let started = Instant::now();
-        let mut pauses = Pauses::new(self.settings);
-        loop {
-            let error = match call().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let passes = matches!(error.class, Class::Throttled | Class::Transient);
-            if !passes || started.elapsed() >= self.settings.patience {
-                return Err(error);
-            }
-            pauses.sleep(error.retry_after()).await;
+        patiently(self.settings, call).await
+    }
+}
+
+/// Makes a call that changes nothing, again and again while the service is slow or down.
+pub async fn patiently<T, F: Future<Output = Result<T>>>(
+    settings: Settings,
+    call: impl Fn() -> F,
+) -> Result<T> {
+    let started = Instant::now();
+    let mut pauses = Pauses::new(settings);
+    loop {
+        let error = match call().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let passes = matches!(error.class, Class::Throttled | Class::Transient);
+        if !passes || started.elapsed() >= settings.patience {
+            return Err(error);
         }
+        pauses.sleep(error.retry_after()).await;
     }
 }
 
