@@ -35,7 +35,6 @@ pub(crate) struct Clouds {
     folder: TempDir,
     aws: Proxy,
     account: Proxy,
-    as_is: bool,
     moto: Server,
     account_server: Server,
 }
@@ -66,7 +65,6 @@ impl Clouds {
     /// Starts both clouds.
     pub(crate) fn start(moto: Moto) -> Clouds {
         let folder = TempDir::new().expect("there is a place for temporary files");
-        let as_is = moto == Moto::AsIs;
         let mut command = Command::new(python());
         command.arg("-B").arg(top().join("tests/cloud/launch_moto.py"));
         if moto == Moto::Patched {
@@ -84,7 +82,6 @@ impl Clouds {
             account: Proxy::start(Cloud::Databricks, account_server.address, &journal),
             journal,
             folder,
-            as_is,
             moto,
             account_server,
         }
@@ -119,10 +116,6 @@ impl Clouds {
         let aws = format!("http://{}", self.moto.address);
         let account = format!("http://{}", self.account_server.address);
         self.environment(&mut command, &aws, &account);
-        if self.as_is {
-            // moto as published forgets the tags a bucket is created with.
-            command.env("MOTO_DROPS_BUCKET_TAGS", "1");
-        }
         finish(command)
     }
 

@@ -595,9 +595,8 @@ def check_storage(spec, aws, account, name, workspace):
         rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
         method = rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
         same(method, "aws:kms" if wanted.get("kms_key") else "AES256", f"encryption of {bucket}")
-        if "MOTO_DROPS_BUCKET_TAGS" not in os.environ:
-            tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
-            own_tags(spec, {"Tags": tags}, bucket)
+        tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+        own_tags(spec, {"Tags": tags}, bucket)
         versions = s3.get_bucket_versioning(Bucket=bucket).get("Status", "none")
         same(versions == "Enabled", bool(wanted.get("versioning")), f"versioning of {bucket}")
         policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]

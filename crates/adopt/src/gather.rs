@@ -95,6 +95,25 @@ impl Gathered {
         first.map(|w| w.region).unwrap_or_default()
     }
 
+    /// The AWS account, as the roles of the wanted workspaces tell.
+    pub fn aws_account(&self) -> Option<String> {
+        let credentials = self
+            .wanted
+            .iter()
+            .filter_map(|id| self.get::<Credentials>(&self.get::<Workspace>(id)?.credentials?));
+        let mut arns = credentials.map(|c| c.role_arn.0);
+        let account = arns.next()?.split(':').nth(4)?.to_owned();
+        (!account.is_empty()).then_some(account)
+    }
+
+    /// The Databricks account, as the trust of its roles tells.
+    pub fn databricks_account(&self) -> Option<String> {
+        let roles = self.all::<Role>();
+        let mut conditions =
+            roles.values().flat_map(|r| &r.trust.statements).map(|s| &s.conditions);
+        conditions.find_map(|c| c.get("StringEquals")?.get("sts:ExternalId")?.first().cloned())
+    }
+
     fn put<K: Kind>(&mut self, all: impl IntoIterator<Item = (String, Value)>) {
         self.objects.entry(K::NAME).or_default().extend(all);
     }

@@ -11,7 +11,7 @@ use sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
 use spec::{Diagnostic, SourceFile, Spec};
 
-use crate::args::{CloudChoice, Global};
+use crate::args::{Accounts, CloudChoice, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
 
@@ -101,7 +101,7 @@ pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
     Ok(Loaded { spec: loaded.spec, graph, target })
 }
 
-fn target(spec: &Spec, first: &Path, global: &Global) -> Target {
+pub(crate) fn target(spec: &Spec, first: &Path, global: &Global) -> Target {
     let beside = first.parent().unwrap_or(Path::new("")).join(".dbxctl");
     Target {
         stack: spec.name.clone(),
@@ -129,6 +129,54 @@ pub(crate) async fn connect(target: &Target, graph: Option<&Graph>) -> Result<Se
     let live = Live { env: clients, kinds: kinds::KINDS };
     let cloud = Box::new(Paced::new(live, kinds(), limit));
     Ok(Session { cloud, settings: Settings::default() })
+}
+
+/// Where to look when no spec says it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) region: Option<String>,
+    pub(crate) aws: Option<String>,
+    pub(crate) databricks: Option<String>,
+}
+
+impl From<Accounts> for Given {
+    fn from(accounts: Accounts) -> Self {
+        let Accounts { region, aws_account, databricks_account } = accounts;
+        Given { region, aws: aws_account, databricks: databricks_account }
+    }
+}
+
+/// Connects to the accounts of the sign-in, which must be those given; without a spec.
+pub(crate) async fn explore(given: &Given, global: &Global) -> Result<(Session, adopt::Accounts)> {
+    let region = given.region.clone().or_else(|| environment("AWS_REGION"));
+    let databricks = given.databricks.clone().or_else(|| environment("DATABRICKS_ACCOUNT_ID"));
+    let mut target = Target {
+        stack: String::new(),
+        sandbox: global.cloud == CloudChoice::Sandbox,
+        // Until the account has told where the workspaces are.
+        region: region.unwrap_or_else(|| "us-east-1".to_owned()),
+        aws_account: given.aws.clone().unwrap_or_default(),
+        databricks_account: databricks.unwrap_or_default(),
+        state_dir: global.state_dir.clone().unwrap_or_else(|| PathBuf::from(".dbxctl")),
+    };
+    let accounts = |target: &Target| adopt::Accounts {
+        aws: target.aws_account.clone(),
+        databricks: target.databricks_account.clone(),
+    };
+    if target.sandbox {
+        return Ok((open_sandbox(&target, None)?, accounts(&target)));
+    }
+    let clients = clients(&target).await?;
+    if given.aws.is_none() {
+        target.aws_account = clients.aws.identity().await?.account;
+    }
+    if given.databricks.is_none() {
+        target.databricks_account = clients.databricks.config().account_id().to_owned();
+    }
+    check_identity(&target, &clients).await?;
+    let live = Live { env: clients, kinds: kinds::KINDS };
+    let cloud = Box::new(Paced::new(live, kinds(), limit));
+    Ok((Session { cloud, settings: Settings::default() }, accounts(&target)))
 }
 
 /// Calls a service may take. EC2 and IAM publish token buckets that these stay below; the account

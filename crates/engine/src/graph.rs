@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::{Id, Kind};
+use crate::kind::{Id, Kind, Mark};
 use crate::value::{Address, Output, Ref, canonical, outputs};
 
 /// Who a resource is for, as the plan groups it.
@@ -125,11 +125,13 @@ impl Graph {
         Graph { stack: stack.to_owned(), nodes: BTreeMap::new(), deletion_allowed: BTreeSet::new() }
     }
 
-    /// Adds a resource that dbxctl makes and owns.
+    /// Adds a resource that dbxctl makes and owns, with its mark.
     ///
     /// # Panics
     /// If the address is taken: names come from the blueprint, so that is a bug there.
-    pub fn add<K: Kind>(&mut self, group: &Group, name: &str, props: K::Props) -> Handle<K> {
+    pub fn add<K: Kind>(&mut self, group: &Group, name: &str, mut props: K::Props) -> Handle<K> {
+        let address = Address::new(K::NAME, name);
+        K::mark(&mut props, &Mark { stack: self.stack.clone(), address });
         let props = canonical(&serde_json::to_value(&props).expect("props are plain data"));
         self.insert(group, name, Role::Managed { props })
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::diff::Diff;
-use crate::value::Address;
+use crate::value::{Address, canonical};
 
 /// Plain data: comes from JSON and goes there.
 pub trait Plain: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {}
@@ -51,8 +51,6 @@ macro_rules! id {
 }
 
 /// Whose an object is: the stack and the address it was made for.
-///
-/// AWS objects carry both as the tags `dbxctl:stack` and `dbxctl:address` from birth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     pub stack: String,
@@ -170,6 +168,9 @@ pub trait Kind: Send + Sync + 'static {
     /// What the API says; its fields are the outputs others may refer to.
     type Seen: Plain;
 
+    /// Writes whose it is into the props, if its API has room for that: from then on the mark is a
+    /// part of what is wanted like any other, and one that was taken away is put back.
+    fn mark(_props: &mut Self::Props, _mark: &Mark) {}
     /// Compares every field of `want`, one line each.
     fn diff(want: &Self::Props, have: &Self::Seen) -> Diff;
     /// Compares fields the API never returns with what we last sent. Most kinds have none.
@@ -213,7 +214,6 @@ pub trait Kind: Send + Sync + 'static {
     /// Makes exactly one mutating call and returns as soon as there is an id.
     fn create(
         cloud: &Self::Cloud,
-        mark: &Mark,
         props: &Self::Props,
     ) -> impl Future<Output = Result<Self::Id>> + Send;
     /// Brings the fields named in `diff` to what `props` says. Kinds that only ever replace leave
@@ -238,6 +238,8 @@ pub trait AnyKind: Send + Sync {
     fn replace(&self) -> Replace;
     fn precious(&self) -> bool;
     fn waits(&self) -> Waits;
+    /// The props with the mark in them, where the kind has room for it.
+    fn mark(&self, props: &Value, mark: &Mark) -> Result<Value>;
     /// Compares wanted props with what was seen.
     fn diff(&self, want: &Value, have: &Value) -> Result<Diff>;
     /// Compares wanted props with the last ones sent, for fields the API never returns.
@@ -258,12 +260,7 @@ pub trait Calls<E>: AnyKind {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>>;
     fn list<'a>(&self, env: &'a E, scope: &'a Scope)
     -> BoxFuture<'a, Result<Vec<(String, Value)>>>;
-    fn create<'a>(
-        &self,
-        env: &'a E,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>>;
+    fn create<'a>(&self, env: &'a E, props: &'a Value) -> BoxFuture<'a, Result<String>>;
     fn update<'a>(
         &self,
         env: &'a E,
@@ -289,6 +286,11 @@ impl<K: Kind> AnyKind for K {
     }
     fn waits(&self) -> Waits {
         K::waits()
+    }
+    fn mark(&self, props: &Value, mark: &Mark) -> Result<Value> {
+        let mut props = typed::<K, _>("props", props)?;
+        K::mark(&mut props, mark);
+        Ok(canonical(&json(&props)))
     }
     fn diff(&self, want: &Value, have: &Value) -> Result<Diff> {
         Ok(K::diff(&typed::<K, _>("props", want)?, &typed::<K, _>("seen", have)?))
@@ -338,14 +340,9 @@ impl<K: Kind, E: AsRef<K::Cloud> + Sync> Calls<E> for K {
             Ok(all.iter().map(|(id, seen)| (id.to_string(), json(seen))).collect())
         })
     }
-    fn create<'a>(
-        &self,
-        env: &'a E,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>> {
+    fn create<'a>(&self, env: &'a E, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         Box::pin(async move {
-            let id = K::create(env.as_ref(), mark, &typed::<K, _>("props", props)?).await?;
+            let id = K::create(env.as_ref(), &typed::<K, _>("props", props)?).await?;
             Ok(id.to_string())
         })
     }
@@ -374,7 +371,7 @@ fn erase<I: Id>(found: Found<I>) -> Found<String> {
 }
 
 fn json(value: &impl Serialize) -> Value {
-    serde_json::to_value(value).expect("seen is plain data")
+    serde_json::to_value(value).expect("props and seen are plain data")
 }
 
 fn typed<K: Kind, T: DeserializeOwned>(what: &str, value: &Value) -> Result<T> {

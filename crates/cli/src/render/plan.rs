@@ -205,7 +205,7 @@ fn by_line(before: &str, after: &str) -> Vec<String> {
 }
 
 /// A short value as a person reads it: bare text, words for nothing.
-fn pretty(value: &Value) -> String {
+pub(super) fn pretty(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),

@@ -8,7 +8,7 @@ use super::retry::{Patience, Pauses, pause, persist, propagation_left};
 use super::{Run, StepError, known, now};
 use crate::diff::Diff;
 use crate::event::Event;
-use crate::kind::{AnyKind, Found, Mark, Readiness, Wanted};
+use crate::kind::{AnyKind, Found, Readiness, Wanted};
 use crate::plan::{Action, Plan, Step};
 use crate::state::Entry;
 use crate::value::{bind, outputs};
@@ -81,7 +81,6 @@ async fn create(
     run: &Run<'_>,
     props: &Value,
 ) -> Result<String, StepError> {
-    let mark = Mark { stack: plan.stack.clone(), address: step.address.clone() };
     let started = Instant::now();
     let mut pauses = Pauses::new(run.settings);
     loop {
@@ -91,7 +90,7 @@ async fn create(
             in_use: kind.waits().in_use,
             repeatable: false,
         };
-        let call = || run.cloud.create(kind.name(), &mark, props);
+        let call = || run.cloud.create(kind.name(), props);
         let error = match persist(run, step, &patience, "creating it", call).await {
             Ok(id) => return Ok(id),
             Err(StepError::Cloud { source, .. }) => source,
@@ -191,7 +190,7 @@ async fn converge(
                 _ => StepError::PlanOutdated(outdated),
             });
         }
-        if attempt.is_none() && step.action == Action::Update {
+        if attempt.is_none() && matches!(step.action, Action::Update | Action::Adopt) {
             let planned = |field: &str| step.changes.iter().any(|c| c.field == field);
             let new: Vec<String> =
                 diff.fields().into_iter().filter(|f| !planned(f)).map(str::to_owned).collect();

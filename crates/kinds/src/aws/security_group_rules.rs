@@ -7,7 +7,7 @@ use ::aws::ec2::types::{
 };
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Ref, Scope, Wanted};
+use engine::{Diff, Found, Kind, Ref, Scope, Wanted};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,7 @@ impl Kind for SecurityGroupRules {
     }
 
     /// Without a call: the rule set came to be with its group. Filling it is an update.
-    async fn create(_cloud: &Aws, _mark: &Mark, props: &Props) -> Result<GroupRulesId> {
+    async fn create(_cloud: &Aws, props: &Props) -> Result<GroupRulesId> {
         Ok(GroupRulesId(props.group.get()?.0.clone()))
     }
 

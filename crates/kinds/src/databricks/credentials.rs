@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Scope, Waits, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -83,7 +83,7 @@ impl Kind for Credentials {
         Ok(wanted.iter().map(candidates).collect())
     }
 
-    async fn create(account: &Account, _mark: &Mark, props: &Props) -> Result<CredentialsId> {
+    async fn create(account: &Account, props: &Props) -> Result<CredentialsId> {
         let body = json!({
             "credentials_name": props.name,
             "aws_credentials": { "sts_role": { "role_arn": props.role_arn.get()? } },

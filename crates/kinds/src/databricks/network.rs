@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Scope, Waits, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -106,7 +106,7 @@ impl Kind for Network {
         Ok(wanted.iter().map(candidates).collect())
     }
 
-    async fn create(account: &Account, _mark: &Mark, props: &Props) -> Result<NetworkId> {
+    async fn create(account: &Account, props: &Props) -> Result<NetworkId> {
         let mut body = json!({
             "network_name": props.name,
             "vpc_id": props.vpc.get()?,
