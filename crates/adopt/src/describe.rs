@@ -7,8 +7,7 @@ use facts::iam;
 use kinds::aws::bucket::{Bucket, Encryption};
 use kinds::aws::instance_profile::InstanceProfile;
 use kinds::aws::role::{self, Role};
-use kinds::aws::route::Route;
-use kinds::aws::route_table::{RouteTable, SeenTarget};
+use kinds::aws::route_table::{RouteTable, RouteTableId, SeenTarget};
 use kinds::aws::subnet::SubnetId;
 use kinds::aws::vpc::{Vpc, VpcId};
 use kinds::aws::vpc_peering::{PeeringId, VpcPeering};
@@ -157,9 +156,9 @@ impl Describer<'_> {
             let by_zone = inside.by_zone(inside.nats.iter().map(|n| &n.subnet)).unwrap_or_default();
             let cidrs = by_zone.into_iter().map(|(zone, (_, cidr))| (zone, cidr)).collect();
             vpc.public_subnets = Some(spec::ServiceSubnets { cidrs, ..Default::default() });
-            first = inside.nats.first().map(|n| n.zone.clone());
             zones.extend(inside.nats.iter().map(|n| n.zone.clone()));
             let single = inside.nats.len() == 1;
+            first = inside.nats.first().filter(|_| single).map(|n| n.zone.clone());
             vpc.nat = Some(if single { spec::Nat::Single } else { spec::Nat::PerZone });
         } else if !is_used {
             vpc.nat = Some(spec::Nat::None);
@@ -190,11 +189,8 @@ impl Describer<'_> {
         for (id, peering) in self.gathered.all::<VpcPeering>() {
             let owned =
                 self.names.peerings.get(&id).is_some_and(|n| !self.used(Part::Peering(n.clone())));
-            let leads = |route: &kinds::aws::route::Seen| {
-                owned && route.target == SeenTarget::Peering(id.clone())
-            };
-            let routes = self.gathered.all::<Route>().into_values().filter(leads);
-            let here = routes.map(|r| r.table).filter(|t| inside.tables.contains_key(t));
+            let routes = self.routes_to(&id).into_iter().filter(|_| owned);
+            let here = routes.map(|(table, _)| table).filter(|t| inside.tables.contains_key(t));
             if peering.vpc == *self.vpc_id(&name).unwrap_or(&peering.peer_vpc) {
                 tables.extend(here.filter(|t| !own_tables.contains(t)));
             }
@@ -303,24 +299,33 @@ impl Describer<'_> {
         (services != spec::PrivateLinkServices::default()).then_some(services)
     }
 
+    /// All routes into a peering: the table and the range.
+    fn routes_to(&self, id: &PeeringId) -> Vec<(RouteTableId, ipnet::Ipv4Net)> {
+        let target = SeenTarget::Peering(id.clone());
+        let mut all = Vec::new();
+        for (table, seen) in self.gathered.all::<RouteTable>() {
+            let leading = seen.routes.iter().filter(|(_, to)| **to == target);
+            all.extend(leading.map(|(range, _)| (table.clone(), *range)));
+        }
+        all
+    }
+
     fn peering(&self, id: &PeeringId) -> Option<spec::Peering> {
         let seen = self.gathered.get::<VpcPeering>(id)?;
         let peer = self.gathered.get::<Vpc>(&seen.peer_vpc);
-        let leading =
-            |route: &kinds::aws::route::Seen| route.target == SeenTarget::Peering(id.clone());
-        let routes: Vec<_> = self.gathered.all::<Route>().into_values().filter(leading).collect();
         let tables = self.gathered.all::<RouteTable>();
-        let over_there = |r: &&kinds::aws::route::Seen| {
-            tables.get(&r.table).is_some_and(|t| t.vpc == seen.peer_vpc)
-        };
+        let over_there =
+            |table: &RouteTableId| tables.get(table).is_some_and(|t| t.vpc == seen.peer_vpc);
+        let (back, out): (Vec<_>, Vec<_>) =
+            self.routes_to(id).into_iter().partition(|(table, _)| over_there(table));
         // From here, routes lead to the range that was given.
-        let range = routes.iter().find(|r| !over_there(r)).map(|r| r.destination);
+        let range = out.first().map(|(_, destination)| *destination);
         Some(spec::Peering {
             from: self.names_of(&seen.vpc),
             to: spec::PeerVpc {
                 vpc: seen.peer_vpc.0.clone(),
                 cidr: range.or(peer.map(|vpc| vpc.cidr))?,
-                route_tables: routes.iter().filter(over_there).map(|r| r.table.0.clone()).collect(),
+                route_tables: back.into_iter().map(|(table, _)| table.0).collect(),
                 account: seen.peer_account,
                 region: seen.peer_region,
             },

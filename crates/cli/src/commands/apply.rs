@@ -6,7 +6,7 @@ use engine::{Graph, Outcome, Plan, Run, State, StateFile, Store};
 
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{decide, is_saved, open, read_world};
+use super::plan::{Touched, decide, is_saved, open, read_world, touched};
 use super::signals;
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
@@ -66,10 +66,11 @@ async fn plan_and_do(
         let outcome = act(&plan, &store, session, CancellationToken::new()).await?;
         store.close()?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
-        render::result(&render::plan(&plan));
+        render::result(&render::plan(&plan, &Touched::new()));
         return Ok(Exit::Done);
     }
-    render::note(&render::plan(&plan));
+    let used_by = touched(session, &plan, graph, &state).await?;
+    render::note(&render::plan(&plan, &used_by));
     if !yes {
         let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
         if !render::confirm(&format!("To {verb} this, type `{word}`: "), word)? {

@@ -11,6 +11,8 @@ mod state;
 mod validate;
 mod whoami;
 
+pub(crate) use plan::Touched;
+
 use clap::CommandFactory;
 
 use crate::args::{Args, Command};

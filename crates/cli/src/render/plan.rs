@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Action, Effect, Group, Plan, PlannedChange, Step, Why, as_output};
+use kinds::users::User;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Ink, paint, style};
+use crate::commands::Touched;
 
 /// The whole plan as text, closed by its figures.
-pub(crate) fn plan(plan: &Plan) -> String {
+pub(crate) fn plan(plan: &Plan, used_by: &Touched) -> String {
     if plan.is_empty() {
         return format!(
             "No changes. {} resources of `{}` are as the spec says.\n",
@@ -34,6 +36,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         steps.sort_by_key(|s| (s.action == Action::Delete, s.step));
         for one in steps {
             text += &step(one);
+            text += &users(used_by.get(&one.address));
         }
         text.push('\n');
     }
@@ -47,6 +50,16 @@ pub(crate) fn plan(plan: &Plan) -> String {
         if workspaces_replaced(plan) > 0 { paint(Ink::Red, &replaced) } else { replaced },
     );
     text
+}
+
+/// Who else feels it.
+fn users(users: Option<&Vec<User>>) -> String {
+    let word = |user: &User| match &user.address {
+        Some(address) => address.name().to_owned(),
+        None => format!("{} `{}` (outside this stack)", user.id, user.name),
+    };
+    let all: Vec<String> = users.into_iter().flatten().map(word).collect();
+    if all.is_empty() { String::new() } else { format!("      used by: {}\n", all.join(", ")) }
 }
 
 fn workspaces_replaced(plan: &Plan) -> usize {
