@@ -111,8 +111,13 @@ impl Clouds {
     /// Runs `cloud/verify.py`, which looks at both clouds with other clients. Its calls do not
     /// pass the proxies.
     pub(crate) fn verify(&self, arguments: &[&str]) -> Output {
+        self.python("verify.py", arguments)
+    }
+
+    /// Runs a script of the folder `cloud` in the same way.
+    pub(crate) fn python(&self, script: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(python());
-        command.arg("-B").arg(top().join("tests/cloud/verify.py")).args(arguments);
+        command.arg("-B").arg(top().join("tests/cloud").join(script)).args(arguments);
         let aws = format!("http://{}", self.moto.address);
         let account = format!("http://{}", self.account_server.address);
         self.environment(&mut command, &aws, &account);

@@ -7,6 +7,7 @@ use facts::iam;
 use kinds::aws::bucket::{Bucket, Encryption};
 use kinds::aws::instance_profile::InstanceProfile;
 use kinds::aws::role::{self, Role};
+use kinds::aws::route::Route;
 use kinds::aws::route_table::{RouteTable, RouteTableId, SeenTarget};
 use kinds::aws::subnet::SubnetId;
 use kinds::aws::vpc::{Vpc, VpcId};
@@ -302,12 +303,14 @@ impl Describer<'_> {
     /// All routes into a peering: the table and the range.
     fn routes_to(&self, id: &PeeringId) -> Vec<(RouteTableId, ipnet::Ipv4Net)> {
         let target = SeenTarget::Peering(id.clone());
-        let mut all = Vec::new();
+        let single = self.gathered.all::<Route>().into_values();
+        let single = single.filter(|route| route.target == target);
+        let mut all: BTreeSet<_> = single.map(|route| (route.table, route.destination)).collect();
         for (table, seen) in self.gathered.all::<RouteTable>() {
             let leading = seen.routes.iter().filter(|(_, to)| **to == target);
             all.extend(leading.map(|(range, _)| (table.clone(), *range)));
         }
-        all
+        all.into_iter().collect()
     }
 
     fn peering(&self, id: &PeeringId) -> Option<spec::Peering> {

@@ -155,20 +155,29 @@ fn links(
             }
         }
     }
-    let rest = match links.get(&Link::Rest) {
-        Some(rest) => Some(rest.seen.service.clone()),
-        None => {
-            let region = gathered.region();
-            regions::region(&region).and_then(|r| r.endpoint_services.rest.clone())
-        }
+    // Those that no network names: for users, or for workspaces to come.
+    let region = gathered.region();
+    let services = regions::region(&region).map(|r| r.endpoint_services.clone());
+    let service = |link, known: Option<String>| match links.get(&link) {
+        Some(Connection { seen, .. }) => Some(seen.service.clone()),
+        None => known,
     };
+    let rest = service(Link::Rest, services.as_ref().and_then(|s| s.rest.clone()));
+    let relay = service(Link::Relay, services.as_ref().and_then(|s| s.scc_relay.clone()));
     let known: BTreeSet<RegistrationId> = links.values().map(|c| c.registration.clone()).collect();
-    // An endpoint to the same service that no network names is for users.
-    let users = registrations.keys().filter(|id| !known.contains(id)).filter_map(connection);
-    if let Some(users) = users.filter(|c| rest.as_ref() == Some(&c.seen.service)).next() {
-        // The only one with private DNS is the one that nodes may use later.
-        let shared = !links.contains_key(&Link::Rest) && users.seen.private_dns;
-        links.insert(if shared { Link::Rest } else { Link::Frontend }, users);
+    for other in registrations.keys().filter(|id| !known.contains(id)).filter_map(connection) {
+        let service = Some(&other.seen.service);
+        let link = if service == relay.as_ref() {
+            Link::Relay
+        } else if service != rest.as_ref() {
+            continue;
+        } else if other.seen.private_dns {
+            // One VPC has one private answer per name, and that is for nodes.
+            Link::Rest
+        } else {
+            Link::Frontend
+        };
+        links.entry(link).or_insert(other);
     }
     links
 }
