@@ -12,9 +12,9 @@ use crate::clouds::{Clouds, Moto, Output, examples};
 /// the new spec then removes exactly what the old one had made.
 #[test]
 fn every_example_is_adopted_as_it_runs() {
+    let run = Adopter::start();
     for example in examples() {
         let example = example.to_str().expect("examples have plain names");
-        let run = Adopter::start();
         let folder = run.clouds.folder().to_str().expect("plain names").to_owned();
         run.clouds.verify(&["prepare", example, &folder]).expect(0);
         let spec = run.path("spec.json");
@@ -26,6 +26,8 @@ fn every_example_is_adopted_as_it_runs() {
         run.is_taken_over();
         run.dbxctl("destroy", &["--yes"]).expect(0);
         run.clouds.verify(&["empty", &run.path("hidden.json")]).expect(0);
+        run.clouds.reset();
+        fs::remove_file(run.path("dbxctl.yaml")).expect("adopt has written it");
     }
 }
 

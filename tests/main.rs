@@ -4,7 +4,11 @@
 
 mod adopt;
 mod clouds;
+mod crash;
+mod faults;
 mod proxy;
 mod random;
 mod sandbox;
+mod state;
+mod stops;
 mod wire;

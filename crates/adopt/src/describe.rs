@@ -84,6 +84,8 @@ impl Describer<'_> {
             workspaces: BTreeMap::new(),
             labels: BTreeMap::new(),
             allow_deletion: BTreeSet::new(),
+            moved: spec::Moved::default(),
+            forget: spec::Forget::default(),
         };
         for (id, inside) in self.inside {
             spec.vpcs.insert(self.names_of(id), self.vpc(id, inside));

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: Args) -> Result {
             adopt::run(options, &global).await
         }
         Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global),
-        Command::State { command } => state::run(command, &global),
+        Command::State { command } => state::run(command, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,
         Command::Completions { shell } => {

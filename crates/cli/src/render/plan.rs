@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{Action, Effect, Group, Plan, PlannedChange, Step, Why, as_output};
+use engine::{Action, Effect, Group, Move, Plan, PlannedChange, Step, Why, as_output};
 use kinds::users::User;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
@@ -40,6 +40,7 @@ pub(crate) fn plan(plan: &Plan, used_by: &Touched) -> String {
         }
         text.push('\n');
     }
+    text += &bookkeeping(plan);
     let sum = plan.summary();
     let replaced = format!("{} workspaces replaced", workspaces_replaced(plan));
     text += &format!(
@@ -60,6 +61,28 @@ fn users(users: Option<&Vec<User>>) -> String {
     };
     let all: Vec<String> = users.into_iter().flatten().map(word).collect();
     if all.is_empty() { String::new() } else { format!("      used by: {}\n", all.join(", ")) }
+}
+
+/// What changes in the state alone.
+fn bookkeeping(plan: &Plan) -> String {
+    let mut text = String::new();
+    if !plan.moved.is_empty() {
+        text +=
+            &format!("{}\n", paint(Ink::Bold, "renamed here, nothing of it changes in the clouds"));
+        for Move { from, to } in &plan.moved {
+            text += &format!("  {} {from} → {to}\n", paint(Ink::Yellow, "  >"));
+        }
+        text.push('\n');
+    }
+    if plan.left().next().is_some() {
+        text += &format!("{}\n", paint(Ink::Bold, "forgotten, but not deleted"));
+        for (address, id) in plan.left() {
+            text +=
+                &format!("  {} {address}  {}\n", paint(Ink::Yellow, "  ×"), paint(Ink::Dim, id));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn workspaces_replaced(plan: &Plan) -> usize {

@@ -71,6 +71,7 @@ impl Kind for Bucket {
     const NAME: &'static str = "aws.bucket";
     const SERVICE: &'static str = "s3";
     const PRECIOUS: bool = true;
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = BucketName;
@@ -147,7 +148,9 @@ impl Kind for Bucket {
         }
         let call = cloud.s3.create_bucket().bucket(name);
         let call = call.create_bucket_configuration(configuration.build());
-        call.send().await.named(action)?;
+        let answer = call.send().await.named(action)?;
+        // Any page with status 200 looks like a yes.
+        super::sent(action, "Location", answer.location)?;
         Ok(BucketName(props.name.clone()))
     }
 

@@ -44,6 +44,7 @@ impl Kind for InstanceProfile {
     const NAME: &'static str = "aws.instance_profile";
     const SERVICE: &'static str = "iam";
     const REPLACE: Replace = Replace::CreateFirst { name: None };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = InstanceProfileName;

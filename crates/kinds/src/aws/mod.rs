@@ -168,9 +168,9 @@ fn only_in<T: Id>(these: &BTreeSet<T>, those: &BTreeSet<T>) -> Option<Vec<String
     (!ids.is_empty()).then_some(ids)
 }
 
-/// A field the API always sends.
+/// A field the API always sends. An answer without it is somebody else's, or was cut off on the way.
 fn sent<T>(call: &str, field: &str, value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| Error::new(Class::Other, call, format!("the answer lacks `{field}`")))
+    value.ok_or_else(|| Error::new(Class::Transient, call, format!("the answer lacks `{field}`")))
 }
 
 /// A field that holds an IPv4 block.

@@ -62,6 +62,7 @@ impl Kind for Role {
     const NAME: &'static str = "aws.role";
     const SERVICE: &'static str = "iam";
     const REPLACE: Replace = Replace::CreateFirst { name: None };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = RoleName;
