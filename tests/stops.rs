@@ -68,6 +68,13 @@ impl Cloud for Deadly<'_> {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         self.cloud.find(kind, stack, wanted)
     }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        self.cloud.list(kind, scope)
+    }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         self.mutate(self.cloud.create(kind, props))
     }

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::diff::Diff;
-use crate::kind::{Found, Wanted};
+use crate::kind::{Found, Scope, Wanted};
 use crate::world::{Cloud, Kinds};
 
 /// The limit of one service.
@@ -81,6 +81,13 @@ impl<C: Cloud> Cloud for Paced<C> {
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         Box::pin(self.turn(kind, self.cloud.find(kind, stack, wanted)))
+    }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        Box::pin(self.turn(kind, self.cloud.list(kind, scope)))
     }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         Box::pin(self.turn(kind, self.cloud.create(kind, props)))

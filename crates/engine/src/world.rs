@@ -1,11 +1,11 @@
-//! The engine's view of the outside: five calls, whatever cloud answers them.
+//! The engine's view of the outside: six calls, whatever cloud answers them.
 
 use cloud::Result;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::diff::Diff;
-use crate::kind::{AnyKind, Calls, Found, Wanted};
+use crate::kind::{AnyKind, Calls, Found, Scope, Wanted};
 
 /// The kinds the engine may meet, by name. A plain list: the set is closed.
 #[derive(Clone, Copy)]
@@ -33,6 +33,12 @@ pub trait Cloud: Send + Sync {
         stack: &'a str,
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>>;
+    /// All objects of a scope with what was seen of them, whoever made them.
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>>;
     /// Makes one.
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>>;
     /// Changes the fields named in `diff`.
@@ -75,6 +81,13 @@ impl<E: Send + Sync> Cloud for Live<E> {
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         self.kind(kind).find(&self.env, stack, wanted)
+    }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        self.kind(kind).list(&self.env, scope)
     }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         self.kind(kind).create(&self.env, props)

@@ -49,6 +49,10 @@ pub struct Spec {
     /// Workspaces, by name. Change: choreographed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub workspaces: BTreeMap<String, Workspace>,
+    /// Names, descriptions and tags of single objects, by address (`aws.vpc/main`), where they differ
+    /// from those dbxctl gives: for objects that were made by other means. Change: as for the object.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Label>,
     /// Names of workspaces that may be deleted or replaced together with their root bucket.
     /// Without the name here, a plan that would do it is refused. Change: in place.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -140,6 +144,22 @@ impl Forget {
     fn is_empty(&self) -> bool {
         self.parts().iter().all(|(_, names)| names.is_empty())
     }
+}
+
+/// How one object is labelled, where that differs from what dbxctl gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// Its name. Those of workspaces and buckets are said there, with `display_name` and
+    /// `storage.bucket`. Change: choreographed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its description. Change: in place for a role, choreographed for a security group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// All its tags: it gets neither those of the stack nor a `Name` besides. Change: in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
 }
 
 /// The versions of the language this program speaks.

@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{ResourceType, RouteOrigin, RouteTableAssociationStateCode};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Mark, Ref, Replace, Scope, Wanted};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -155,6 +155,13 @@ impl Kind for RouteTable {
         let call = cloud.ec2.delete_route_table().route_table_id(&id.0);
         call.send().await.named("ec2:DeleteRouteTable")?;
         Ok(())
+    }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(RouteTableId, Seen)>> {
+        let all = describe(cloud, super::of_scope(scope, "vpc-id")).await?;
+        let mut all = all.iter().map(seen).collect::<Result<Vec<_>>>()?;
+        all.retain(|(_, s)| super::in_scope(scope, &s.vpc, &s.tags));
+        Ok(all)
     }
 }
 
