@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloud::{Class, Result};
-use engine::{Address, Cloud, Diff, Event, Found, Graph, Outcome, Plan, Run, StepError, Wanted};
+use engine::{
+    Address, Cloud, Diff, Event, Found, Graph, Outcome, Plan, Run, Scope, StepError, Wanted,
+};
 use futures::future::{BoxFuture, pending};
 use sandbox::{Fault, Happens, Operation, Profile, Sandbox, Settings};
 use serde_json::{Value, json};
