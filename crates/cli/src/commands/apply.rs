@@ -71,12 +71,13 @@ impl Held<'_> {
     ) -> Result<T> {
         tokio::select! {
             result = work => result,
-            () = self.cancel.cancelled() => {
-                let exit = self.signal.exit().unwrap_or(Exit::Interrupted);
-                Err(Fail::new(exit, "stopped; nothing was touched"))
-            }
+            () = self.cancel.cancelled() => Err(stopped(&self.signal)),
         }
     }
+}
+
+fn stopped(signal: &Received) -> Fail {
+    Fail::new(signal.exit().unwrap_or(Exit::Partial), "stopped; nothing was touched")
 }
 
 /// Opens the state, does the work, and closes the state however the work ended.
@@ -85,8 +86,11 @@ pub(super) async fn with_state(
     holder: &Holder,
     work: impl AsyncFnOnce(&Held) -> Result,
 ) -> Result {
-    let store = place.open(holder, &render::notice).await?;
     let (cancel, signal) = signals::listen();
+    let store = tokio::select! {
+        store = place.open(holder, &render::notice) => store?,
+        () = cancel.cancelled() => return Err(stopped(&signal)),
+    };
     let (lost, stop) = (store.lost(), cancel.clone());
     let watcher = tokio::spawn(async move {
         lost.cancelled().await;
@@ -141,7 +145,7 @@ async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Sess
     }
     render::note(&render::unfinished(&outcome));
     if outcome.interrupted && outcome.failures.is_empty() {
-        return Ok(held.signal.exit().unwrap_or(Exit::Interrupted));
+        return Ok(held.signal.exit().unwrap_or(Exit::Partial));
     }
     Ok(Exit::Partial)
 }
