@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloud::{Class, Error};
 use dbxctl_sandbox::{Sandbox, Settings};
-use engine::{Address, AnyKind, Change, Cloud, Diff, Effect, Found, Mark, Readiness, Wanted, bind};
+use engine::{Address, AnyKind, Cloud, Diff, Effect, Found, Mark, Readiness, Wanted, bind};
 use kinds::fixtures::{Fixture, Resource, all};
 use serde_json::{Value, json};
 
@@ -208,16 +208,10 @@ async fn an_update_touches_no_other_field() {
         stage.make(resource).await;
         let (id, before) = stage.made[&resource.address].clone();
         let after = stage.bound(&change.value);
-        let only = Change {
-            field: change.field.to_owned(),
-            effect: Effect::Update,
-            before: Value::Null,
-            after: after.clone(),
-        };
+        let diff = Diff::default().update(change.field, &after, &"something else");
         // Everything else of these props is wrong, and must not be looked at.
         let mut props = json!({});
         props[change.field] = after;
-        let diff = Diff { changes: vec![only] };
         if let Err(e) = stage.cloud.update(name, &id, &props, &diff).await {
             panic!("{name}.{}: {e}", change.field);
         }
