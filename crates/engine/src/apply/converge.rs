@@ -129,7 +129,7 @@ async fn create(
             step: step.step,
             address: step.address.clone(),
             error,
-            delay: at_least.unwrap_or_default(),
+            delay: pauses.upcoming(at_least),
         });
         pause(run, &mut pauses, at_least, "creating it").await?;
     }
