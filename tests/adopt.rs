@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::clouds::{Clouds, Moto, Output, examples};
+use crate::sandbox::Stack;
 
 /// Promise: whatever an example makes can be taken over without its spec and its state; `destroy` of
 /// the new spec then removes exactly what the old one had made.
@@ -95,9 +96,9 @@ fn a_plan_names_whom_it_meets() {
     assert_eq!(names, BTreeSet::from(["Legacy Dev", "Legacy Prod"]));
 }
 
-/// What no spec can say is told, field by field, and nothing is written.
+/// A name that is mistyped is told with those there are; another stack's objects are only used.
 #[test]
-fn what_cannot_be_said_is_refused() {
+fn only_what_is_nobodys_is_taken() {
     let run = Adopter::start();
     run.foreign(&["build"]);
     let unknown = run.adopt(&["Legacy Pord"], &[]).expect(3).stderr;
@@ -105,9 +106,38 @@ fn what_cannot_be_said_is_refused() {
     assert!(!Path::new(&run.path("dbxctl.yaml")).exists());
     run.adopt(&["Legacy Prod"], &["--name", "one"]).expect(0);
     fs::rename(run.path("dbxctl.yaml"), run.path("one.yaml")).expect("the folder is ours");
-    // Another stack's marks are respected: everything in AWS is used.
     let told = run.adopt(&["Legacy Prod"], &["--name", "two"]).expect(0).stderr;
     assert!(told.contains("carries the mark of stack `one`"), "{told}");
+}
+
+/// What no spec can say is told, field by field, and nothing is written unless the rest is wanted.
+#[test]
+fn what_no_spec_can_say_is_told() {
+    let stack = Stack::new("instant");
+    let path =
+        |name: &str| stack.folder.path().join(name).to_str().expect("plain names").to_owned();
+    stack.run(&["apply", "examples/customer-vpc.yaml", "--yes"], 0);
+    fs::remove_file(path("sandbox/customer-vpc.json")).expect("the state is there");
+    let file = stack.folder.path().join("sandbox/cloud.json");
+    {
+        let settings = sandbox::Settings::instant();
+        let cloud = sandbox::Sandbox::open(&file, settings).expect("the sandbox is there");
+        let all = cloud.inventory().expect("it can be read");
+        let network = all.iter().find(|item| item.kind == "databricks.network").expect("a network");
+        let another = |network: &mut Value| {
+            let groups = network["groups"].as_array_mut().expect("groups");
+            groups.push("sg-0123456789abcdef0".into());
+        };
+        cloud.edit("databricks.network", &network.id, another).expect("it is there");
+    }
+    let out = path("dbxctl.yaml");
+    let adopt = ["adopt", "--workspace", "customer-vpc-wk1", "--out", &out, "--yes"];
+    let told = stack.run(&adopt, 3).stderr;
+    assert!(told.contains("databricks.network/wk1 groups: it is"), "{told}");
+    assert!(!Path::new(&out).exists() && !Path::new(&path("sandbox/customer-vpc.json")).exists());
+    stack.run(&[&adopt[..], &["--partial"]].concat(), 6);
+    let owned = stack.run(&["state", "list", &out], 0).stdout;
+    assert!(owned.contains("aws.bucket/wk1") && !owned.contains("databricks.network"), "{owned}");
 }
 
 struct Adopter {
