@@ -529,3 +529,30 @@ fn a_change_that_is_silently_taken_back_loses_nothing() {
         assert!(there.iter().all(|(_, id, _)| *id != before), "the old network is still there");
     });
 }
+
+/// A bucket with something in it goes only when the spec says so in words of its own.
+#[test]
+fn a_bucket_is_emptied_only_with_consent() {
+    let specimen = &specimens()["plain"];
+    let without = |consent: Value| {
+        let mut spec = specimen.clone();
+        merge(&mut spec, &json!({ "workspaces": { "wk3": null }, "allow_deletion": ["wk3"] }));
+        merge(&mut spec, &consent);
+        graph(&spec.to_string()).unwrap()
+    };
+    paused(async {
+        let stage = Stage::new(Profile::Instant, REGION, Vec::new());
+        stage.reach(&graph(&specimen.to_string()).unwrap(), "before").await.unwrap();
+        let bucket = stage.id("aws.bucket/wk3");
+        stage.cloud.edit("aws.bucket", &bucket, |props| props["objects"] = json!(2500)).unwrap();
+
+        let plan = stage.decide(&without(json!({}))).await.unwrap().unwrap();
+        let outcome = stage.apply(&plan, None).await.unwrap().expect("it was not killed");
+        let [failure] = outcome.failures.as_slice() else { panic!("{outcome:#?}") };
+        assert!(failure.error.to_string().contains("not empty"), "{}", failure.error);
+
+        let consent = without(json!({ "allow_emptying": ["wk3"] }));
+        stage.reach(&consent, "with consent").await.unwrap();
+        stage.settled(&consent, "with consent").await.unwrap();
+    });
+}

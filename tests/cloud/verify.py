@@ -6,6 +6,7 @@
     verify.py applied SPEC.json        checks that everything the spec says is there
     verify.py empty SPEC.json          checks that all is as in the before.json beside the spec;
                                        without one, that nothing is there
+    verify.py fill BUCKET              puts more into the bucket than one call can delete
 
 Prints every difference it finds and ends with 1 when there is one. Only live states count: AWS
 lists deleted NAT gateways and endpoints for a while.
@@ -647,6 +648,16 @@ def everything(aws, account):
     return found
 
 
+def fill(bucket):
+    """Puts more into the bucket than one call can delete, some of it in several versions."""
+    s3 = Aws("us-east-1").s3
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for number in range(1001):
+        s3.put_object(Bucket=bucket, Key=f"object {number}", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="object 1", Body=b"again")
+    s3.delete_object(Bucket=bucket, Key="object 2")
+
+
 def before(path):
     path = os.path.join(os.path.dirname(path), "before.json")
     return json.load(open(path, encoding="utf-8")) if os.path.exists(path) else {}
@@ -660,6 +671,8 @@ def main():
             applied(json.load(open(path, encoding="utf-8")))
         case ["empty", path]:
             empty(json.load(open(path, encoding="utf-8")), before(path))
+        case ["fill", bucket]:
+            fill(bucket)
         case _:
             sys.exit(__doc__)
     for problem in problems:

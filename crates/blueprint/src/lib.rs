@@ -26,6 +26,9 @@ pub fn expand(spec: &Spec) -> Graph {
     for name in &spec.allow_deletion {
         graph.deletion_allowed.insert(Group::Workspace(name.clone()));
     }
+    for name in &spec.allow_emptying {
+        graph.emptying_allowed.insert(Group::Workspace(name.clone()));
+    }
     let mut builder = Builder { spec, graph };
     let vpcs = builder.vpcs();
     let peerings = builder.peerings(&vpcs);

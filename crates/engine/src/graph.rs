@@ -66,6 +66,8 @@ pub struct Graph {
     pub nodes: BTreeMap<Address, Node>,
     /// Groups whose precious resources (workspaces, buckets) the spec allows to be deleted or replaced.
     pub deletion_allowed: BTreeSet<Group>,
+    /// Groups whose precious resources may be emptied before they are deleted.
+    pub emptying_allowed: BTreeSet<Group>,
 }
 
 /// Why a graph cannot be planned.
@@ -122,7 +124,12 @@ impl<K: Kind> Handle<K> {
 impl Graph {
     /// A graph with nothing in it.
     pub fn new(stack: &str) -> Self {
-        Graph { stack: stack.to_owned(), nodes: BTreeMap::new(), deletion_allowed: BTreeSet::new() }
+        Graph {
+            stack: stack.to_owned(),
+            nodes: BTreeMap::new(),
+            deletion_allowed: BTreeSet::new(),
+            emptying_allowed: BTreeSet::new(),
+        }
     }
 
     /// Adds a resource that dbxctl makes and owns.

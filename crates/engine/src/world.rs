@@ -1,4 +1,4 @@
-//! The engine's view of the outside: five calls, whatever cloud answers them.
+//! The engine's view of the outside: six calls, whatever cloud answers them.
 
 use cloud::Result;
 use futures::future::BoxFuture;
@@ -48,6 +48,8 @@ pub trait Cloud: Send + Sync {
         props: &'a Value,
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>>;
+    /// Deletes a page of what one holds; `false` when nothing was left.
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>>;
     /// Asks one to go.
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>>;
 }
@@ -97,6 +99,9 @@ impl<E: Send + Sync> Cloud for Live<E> {
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>> {
         self.kind(kind).update(&self.env, id, props, diff)
+    }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        self.kind(kind).empty(&self.env, id)
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         self.kind(kind).delete(&self.env, id)
