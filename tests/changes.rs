@@ -412,7 +412,10 @@ fn plain(message: &str) -> &str {
 
 fn done(edit: &Edit, plan: &Plan, table: &mut Table) -> String {
     let mut text = String::new();
+    let mut told = BTreeSet::new();
     for headline in &plan.headlines {
+        let once = headline.steps.iter().all(|step| *step <= plan.steps.len() && told.insert(*step));
+        assert!(once, "a step is told twice, or is none: {:#?}", plan.headlines);
         let impacts: Vec<String> =
             headline.impacts.iter().map(|c| format!("{:?}", c.impact)).collect();
         text += &format!("  {} [{}] {} steps\n", headline.title, impacts.join(", "), headline.steps.len());

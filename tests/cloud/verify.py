@@ -651,11 +651,15 @@ def everything(aws, account):
 def fill(bucket):
     """Puts more into the bucket than one call can delete, some of it in several versions."""
     s3 = Aws("us-east-1").s3
+    # The policy refuses plain HTTP, which is all the emulator has.
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    s3.delete_bucket_policy(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     for number in range(1001):
         s3.put_object(Bucket=bucket, Key=f"object {number}", Body=b"x")
     s3.put_object(Bucket=bucket, Key="object 1", Body=b"again")
     s3.delete_object(Bucket=bucket, Key="object 2")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
 
 
 def before(path):
