@@ -104,7 +104,13 @@ fn specimens() -> BTreeMap<&'static str, Value> {
         "vpc": "vpc-0123456789abcdef9", "cidr": "10.210.0.0/16",
         "account": "444455556666", "region": "us-east-1",
     } });
-    BTreeMap::from([("plain", plain), ("backend", backend), ("private", private), ("bare", bare), ("used", used)])
+    BTreeMap::from([
+        ("plain", plain),
+        ("backend", backend),
+        ("private", private),
+        ("bare", bare),
+        ("used", used),
+    ])
 }
 
 fn edits() -> Vec<Edit> {
@@ -115,141 +121,325 @@ fn edits() -> Vec<Edit> {
     let uuid = |n: u8| format!("3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a{n:02}");
 
     on("private", "other tags of the stack", json!({ "tags": { "owner": "other" } }));
-    on("private", "other region", json!({ "region": "us-east-1", "vpcs": {
+    on(
+        "private",
+        "other region",
+        json!({ "region": "us-east-1", "vpcs": {
         "main": { "zones": ["us-east-1a", "us-east-1b"] },
         "spare": { "zones": ["us-east-1a", "us-east-1b"] },
-    } }));
+    } }),
+    );
 
     on("private", "other display name", wk1(json!({ "display_name": "Another" })));
     on("private", "other tags of a workspace", wk1(json!({ "tags": { "team": "two" } })));
     on("private", "one tag less", wk1(json!({ "tags": null })));
-    on("private", "no tags at all", json!({ "tags": null, "workspaces": { "wk1": { "tags": null } } }));
+    on(
+        "private",
+        "no tags at all",
+        json!({ "tags": null, "workspaces": { "wk1": { "tags": null } } }),
+    );
     on("private", "other host name", wk1(json!({ "deployment_name": "renamed" })));
     on("plain", "other tier", json!({ "workspaces": { "wk3": { "tier": "premium" } } }));
 
     on("private", "subnets elsewhere", wk1(json!({ "subnets": { "block": 9 } })));
     on("private", "bigger subnets", wk1(json!({ "subnets": { "block": 2, "prefix": "/20" } })));
-    on("private", "subnets that overlap the old ones", wk1(json!({ "subnets": { "block": 0, "prefix": "/20" } })));
-    on("private", "subnets by range", wk1(json!({ "subnets": { "block": null, "cidrs": {
-        "eu-central-1a": "10.0.160.0/22", "eu-central-1b": "10.0.164.0/22" } } })));
-    on("private", "one subnet in another zone", json!({
+    on(
+        "private",
+        "subnets that overlap the old ones",
+        wk1(json!({ "subnets": { "block": 0, "prefix": "/20" } })),
+    );
+    on(
+        "private",
+        "subnets by range",
+        wk1(json!({ "subnets": { "block": null, "cidrs": {
+        "eu-central-1a": "10.0.160.0/22", "eu-central-1b": "10.0.164.0/22" } } })),
+    );
+    on(
+        "private",
+        "one subnet in another zone",
+        json!({
         "vpcs": { "main": { "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"] } },
         "workspaces": { "wk1": { "subnets": { "zones": ["eu-central-1a", "eu-central-1c"] } },
-            "wk2": { "subnets": { "zones": ["eu-central-1a", "eu-central-1b"] } } } }));
-    on("private", "subnets of another workspace", wk1(json!({ "subnets": { "block": null, "share": "wk2" } })));
-    on("used", "used subnets", wk1(json!({ "subnets": { "block": null, "use": [
-        "subnet-0123456789abcdef1", "subnet-0123456789abcdef2"] } })));
-    on("private", "used security group", wk1(json!({ "security_group": { "use": "sg-0123456789abcdef1" } })));
+            "wk2": { "subnets": { "zones": ["eu-central-1a", "eu-central-1b"] } } } }),
+    );
+    on(
+        "private",
+        "subnets of another workspace",
+        wk1(json!({ "subnets": { "block": null, "share": "wk2" } })),
+    );
+    on(
+        "used",
+        "used subnets",
+        wk1(json!({ "subnets": { "block": null, "use": [
+        "subnet-0123456789abcdef1", "subnet-0123456789abcdef2"] } })),
+    );
+    on(
+        "private",
+        "used security group",
+        wk1(json!({ "security_group": { "use": "sg-0123456789abcdef1" } })),
+    );
     on("private", "other VPC", wk1(json!({ "vpc": "spare" })));
-    on("plain", "other VPC in place of the old one", json!({
+    on(
+        "plain",
+        "other VPC in place of the old one",
+        json!({
         "vpcs": { "main": null, "next": { "cidr": "10.7.0.0/16",
             "zones": ["eu-central-1a", "eu-central-1b"] } },
-        "workspaces": { "wk1": { "vpc": "next" } } }));
-    on("plain", "VPC of Databricks to one of yours", json!({ "workspaces": { "wk3": { "vpc": "main" } } }));
+        "workspaces": { "wk1": { "vpc": "next" } } }),
+    );
+    on(
+        "plain",
+        "VPC of Databricks to one of yours",
+        json!({ "workspaces": { "wk3": { "vpc": "main" } } }),
+    );
     on("plain", "VPC of yours to one of Databricks", wk1(json!({ "vpc": null, "subnets": null })));
 
     let link = |patch: Value| vpc(json!({ "private_link": patch }));
     on("plain", "back-end private connections", link(json!({ "backend": true })));
     on("plain", "both private connections", link(json!({ "backend": true, "frontend": true })));
-    on("plain", "closed at once", json!({
+    on(
+        "plain",
+        "closed at once",
+        json!({
         "vpcs": { "main": { "private_link": { "backend": true, "frontend": true } } },
-        "workspaces": { "wk1": { "public_access": false } } }));
-    on("backend", "users come in through the endpoint of the nodes", link(json!({ "frontend": true })));
-    on("backend", "users get an endpoint of their own", link(json!({
-        "frontend": true, "frontend_endpoint": "own" })));
-    on("backend", "closed, with an endpoint for users", json!({
+        "workspaces": { "wk1": { "public_access": false } } }),
+    );
+    on(
+        "backend",
+        "users come in through the endpoint of the nodes",
+        link(json!({ "frontend": true })),
+    );
+    on(
+        "backend",
+        "users get an endpoint of their own",
+        link(json!({
+        "frontend": true, "frontend_endpoint": "own" })),
+    );
+    on(
+        "backend",
+        "closed, with an endpoint for users",
+        json!({
         "vpcs": { "main": { "private_link": { "frontend": true } } },
-        "workspaces": { "wk1": { "public_access": false } } }));
+        "workspaces": { "wk1": { "public_access": false } } }),
+    );
     on("private", "own endpoint for users", link(json!({ "frontend_endpoint": "own" })));
     on("private", "no private connections", wk1(json!({ "private_link": false })));
     on("private", "other ranges of users", link(json!({ "clients": ["10.0.0.0/8"] })));
-    on("private", "used endpoints to Databricks", link(json!({ "use": {
-        "rest": "vpce-0123456789abcdef1", "relay": "vpce-0123456789abcdef2" } })));
-    on("private", "used registrations", link(json!({ "use_registrations": {
-        "rest": uuid(10), "relay": uuid(11) } })));
-    on("private", "other endpoint services", link(json!({ "services": {
+    on(
+        "private",
+        "used endpoints to Databricks",
+        link(json!({ "use": {
+        "rest": "vpce-0123456789abcdef1", "relay": "vpce-0123456789abcdef2" } })),
+    );
+    on(
+        "private",
+        "used registrations",
+        link(json!({ "use_registrations": {
+        "rest": uuid(10), "relay": uuid(11) } })),
+    );
+    on(
+        "private",
+        "other endpoint services",
+        link(json!({ "services": {
         "rest": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000001",
-        "relay": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000002" } })));
+        "relay": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000002" } })),
+    );
 
     on("private", "no users from the internet", wk1(json!({ "public_access": false })));
-    on("private", "the same in shared settings", json!({
+    on(
+        "private",
+        "the same in shared settings",
+        json!({
         "private_access_settings": { "open": { "public_access": false } },
-        "workspaces": { "wk2": { "public_access": false } } }));
-    on("private", "listed endpoints only", wk1(json!({ "private_access": {
-        "level": "endpoint", "allowed": ["main"] } })));
-    on("private", "shared settings", wk1(json!({ "private_access": { "level": null, "shared": "open" } })));
+        "workspaces": { "wk2": { "public_access": false } } }),
+    );
+    on(
+        "private",
+        "listed endpoints only",
+        wk1(json!({ "private_access": {
+        "level": "endpoint", "allowed": ["main"] } })),
+    );
+    on(
+        "private",
+        "shared settings",
+        wk1(json!({ "private_access": { "level": null, "shared": "open" } })),
+    );
     on("private", "used settings", wk1(json!({ "private_access": { "use": uuid(12) } })));
 
     on("private", "shared credentials", wk1(json!({ "credentials": { "shared": "common" } })));
-    on("private", "a role that exists", wk1(json!({ "credentials": {
-        "role": "arn:aws:iam::444455556666:role/given" } })));
-    on("private", "a role that exists, shared", json!({ "credentials": { "common": {
-        "role": "arn:aws:iam::444455556666:role/given" } } }));
+    on(
+        "private",
+        "a role that exists",
+        wk1(json!({ "credentials": {
+        "role": "arn:aws:iam::444455556666:role/given" } })),
+    );
+    on(
+        "private",
+        "a role that exists, shared",
+        json!({ "credentials": { "common": {
+        "role": "arn:aws:iam::444455556666:role/given" } } }),
+    );
     on("private", "credentials that exist", wk1(json!({ "credentials": { "use": uuid(13) } })));
     on("private", "wider policy", wk1(json!({ "credentials": { "policy": "managed" } })));
 
     let storage = |patch: Value| wk1(json!({ "storage": patch }));
     on("private", "other bucket", storage(json!({ "bucket": SECOND_BUCKET })));
     on("private", "used bucket", storage(json!({ "use": SECOND_BUCKET })));
-    on("private", "used storage configuration", storage(json!({ "catalog_role": null, "use_configuration": uuid(14) })));
+    on(
+        "private",
+        "used storage configuration",
+        storage(json!({ "catalog_role": null, "use_configuration": uuid(14) })),
+    );
     on("private", "no role for the catalog", storage(json!({ "catalog_role": null })));
-    on("private", "own key", storage(json!({ "kms_key":
-        "arn:aws:kms:eu-central-1:111122223333:key/3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a77" })));
+    on(
+        "private",
+        "own key",
+        storage(json!({ "kms_key":
+        "arn:aws:kms:eu-central-1:111122223333:key/3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a77" })),
+    );
     on("private", "versions", storage(json!({ "versioning": true })));
-    on("private", "policies of nodes", wk1(json!({ "instance_profiles": { "etl": {
-        "policies": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"] } } })));
+    on(
+        "private",
+        "policies of nodes",
+        wk1(json!({ "instance_profiles": { "etl": {
+        "policies": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"] } } })),
+    );
     on("private", "one more instance profile", wk1(json!({ "instance_profiles": { "ml": {} } })));
 
     on("private", "other range of a VPC", vpc(json!({ "cidr": "10.64.0.0/16" })));
     on("private", "NAT in every zone", vpc(json!({ "nat": "per_zone" })));
     on("private", "no NAT", vpc(json!({ "nat": "none" })));
-    on("private", "NAT in the other zone", vpc(json!({ "zones": ["eu-central-1b", "eu-central-1a"] })));
-    on("private", "public subnets elsewhere", vpc(json!({ "public_subnets": { "cidrs": {
-        "eu-central-1a": "10.0.250.0/28", "eu-central-1b": "10.0.250.16/28" } } })));
-    on("private", "endpoint subnets elsewhere", vpc(json!({ "endpoint_subnets": { "cidrs": {
-        "eu-central-1a": "10.0.250.0/27", "eu-central-1b": "10.0.250.32/27" } } })));
-    on("private", "used endpoint subnets", vpc(json!({ "endpoint_subnets": { "use": {
-        "eu-central-1a": "subnet-0123456789abcdef1", "eu-central-1b": "subnet-0123456789abcdef2" } } })));
-    on("private", "used group for endpoints", vpc(json!({ "endpoint_group": { "use": "sg-0123456789abcdef2" } })));
-    on("private", "one more endpoint", vpc(json!({ "endpoints": ["s3", "sts", "kinesis", "glue"] })));
-    on("private", "used endpoint of a service", vpc(json!({ "use_endpoints": { "s3": "vpce-0123456789abcdef3" } })));
-    on("used", "other internet gateway", json!({ "vpcs": { "corporate": { "use": {
-        "internet_gateway": "igw-0123456789abcdef2" } } } }));
-    on("used", "used NAT gateway", json!({ "vpcs": { "corporate": { "nat": null, "use": {
-        "nat_gateways": { "eu-central-1a": "nat-0123456789abcdef1" } } } } }));
-    on("used", "other route tables", json!({ "vpcs": { "corporate": { "use": {
-        "route_tables": ["rtb-0123456789abcdef2"] } } } }));
+    on(
+        "private",
+        "NAT in the other zone",
+        vpc(json!({ "zones": ["eu-central-1b", "eu-central-1a"] })),
+    );
+    on(
+        "private",
+        "public subnets elsewhere",
+        vpc(json!({ "public_subnets": { "cidrs": {
+        "eu-central-1a": "10.0.250.0/28", "eu-central-1b": "10.0.250.16/28" } } })),
+    );
+    on(
+        "private",
+        "endpoint subnets elsewhere",
+        vpc(json!({ "endpoint_subnets": { "cidrs": {
+        "eu-central-1a": "10.0.250.0/27", "eu-central-1b": "10.0.250.32/27" } } })),
+    );
+    on(
+        "private",
+        "used endpoint subnets",
+        vpc(json!({ "endpoint_subnets": { "use": {
+        "eu-central-1a": "subnet-0123456789abcdef1", "eu-central-1b": "subnet-0123456789abcdef2" } } })),
+    );
+    on(
+        "private",
+        "used group for endpoints",
+        vpc(json!({ "endpoint_group": { "use": "sg-0123456789abcdef2" } })),
+    );
+    on(
+        "private",
+        "one more endpoint",
+        vpc(json!({ "endpoints": ["s3", "sts", "kinesis", "glue"] })),
+    );
+    on(
+        "private",
+        "used endpoint of a service",
+        vpc(json!({ "use_endpoints": { "s3": "vpce-0123456789abcdef3" } })),
+    );
+    on(
+        "used",
+        "other internet gateway",
+        json!({ "vpcs": { "corporate": { "use": {
+        "internet_gateway": "igw-0123456789abcdef2" } } } }),
+    );
+    on(
+        "used",
+        "used NAT gateway",
+        json!({ "vpcs": { "corporate": { "nat": null, "use": {
+        "nat_gateways": { "eu-central-1a": "nat-0123456789abcdef1" } } } } }),
+    );
+    on(
+        "used",
+        "other route tables",
+        json!({ "vpcs": { "corporate": { "use": {
+        "route_tables": ["rtb-0123456789abcdef2"] } } } }),
+    );
 
     let peering = |patch: Value| json!({ "peerings": { "p": patch } });
-    on("private", "other VPC at the far end", peering(json!({ "to": {
-        "vpc": "vpc-0123456789abcdef2", "route_tables": ["rtb-0123456789abcdef2"] } })));
-    on("private", "other VPC at the far end, table of the old one", peering(json!({ "to": {
-        "vpc": "vpc-0123456789abcdef2" } })));
-    on("private", "other range at the far end", peering(json!({ "to": { "cidr": "10.201.0.0/16" } })));
+    on(
+        "private",
+        "other VPC at the far end",
+        peering(json!({ "to": {
+        "vpc": "vpc-0123456789abcdef2", "route_tables": ["rtb-0123456789abcdef2"] } })),
+    );
+    on(
+        "private",
+        "other VPC at the far end, table of the old one",
+        peering(json!({ "to": {
+        "vpc": "vpc-0123456789abcdef2" } })),
+    );
+    on(
+        "private",
+        "other range at the far end",
+        peering(json!({ "to": { "cidr": "10.201.0.0/16" } })),
+    );
     on("private", "no way back", peering(json!({ "to": { "route_tables": null } })));
-    on("private", "far account", peering(json!({ "to": { "account": "444455556666", "route_tables": null } })));
-    on("private", "far region", peering(json!({ "to": { "region": "us-east-1", "route_tables": null } })));
+    on(
+        "private",
+        "far account",
+        peering(json!({ "to": { "account": "444455556666", "route_tables": null } })),
+    );
+    on(
+        "private",
+        "far region",
+        peering(json!({ "to": { "region": "us-east-1", "route_tables": null } })),
+    );
     on("private", "not accepted from here", peering(json!({ "accept": false })));
     on("used", "accepted from here", peering(json!({ "accept": true })));
     let far = |patch: Value| json!({ "peerings": { "far": { "to": patch } } });
     on("used", "another far account", far(json!({ "account": "777788889999" })));
     on("used", "another far region", far(json!({ "region": "us-west-2" })));
     on("bare", "other range of a VPC nobody lives in", vpc(json!({ "cidr": "10.64.0.0/16" })));
-    on("bare", "other endpoint services nobody uses", link(json!({ "services": {
+    on(
+        "bare",
+        "other endpoint services nobody uses",
+        link(json!({ "services": {
         "rest": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000001",
-        "relay": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000002" } })));
+        "relay": "com.amazonaws.vpce.eu-central-1.vpce-svc-00000000000000002" } })),
+    );
 
     let allowed = |mut patch: Value| {
         patch["allow_deletion"] = json!(["wk1", "wk3"]);
         patch
     };
-    on("private", "other display name, with consent", allowed(wk1(json!({ "display_name": "Another" }))));
-    on("private", "other bucket, with consent", allowed(storage(json!({ "bucket": SECOND_BUCKET }))));
-    on("private", "no role for the catalog, with consent", allowed(storage(json!({ "catalog_role": null }))));
-    on("plain", "VPC of Databricks to one of yours, with consent", allowed(json!({
-        "workspaces": { "wk3": { "vpc": "main" } } })));
+    on(
+        "private",
+        "other display name, with consent",
+        allowed(wk1(json!({ "display_name": "Another" }))),
+    );
+    on(
+        "private",
+        "other bucket, with consent",
+        allowed(storage(json!({ "bucket": SECOND_BUCKET }))),
+    );
+    on(
+        "private",
+        "no role for the catalog, with consent",
+        allowed(storage(json!({ "catalog_role": null }))),
+    );
+    on(
+        "plain",
+        "VPC of Databricks to one of yours, with consent",
+        allowed(json!({
+        "workspaces": { "wk3": { "vpc": "main" } } })),
+    );
     on("plain", "one workspace less", json!({ "workspaces": { "wk3": null } }));
-    on("plain", "one workspace less, with consent", allowed(json!({ "workspaces": { "wk3": null } })));
+    on(
+        "plain",
+        "one workspace less, with consent",
+        allowed(json!({ "workspaces": { "wk3": null } })),
+    );
     on("private", "public names over the peering", peering(json!({ "dns": false })));
     on("private", "peering of another VPC", peering(json!({ "from": "spare" })));
     all
@@ -274,7 +464,11 @@ const NEVER: &[(&str, &str, &str)] = &[
     ("aws.vpc", "dns_support", ALWAYS),
     ("aws.vpc_endpoint", "flavour", "follows from the service, which is in the address"),
     ("aws.vpc_endpoint", "policy", ALWAYS),
-    ("aws.vpc_endpoint", "private_dns", "follows from what the endpoint is for, which is in the address"),
+    (
+        "aws.vpc_endpoint",
+        "private_dns",
+        "follows from what the endpoint is for, which is in the address",
+    ),
     ("databricks.credentials", "name", NAMED),
     ("databricks.network", "name", NAMED),
     ("databricks.private_access_settings", "name", NAMED),
@@ -318,12 +512,15 @@ fn every_field_of_every_kind_has_its_change() {
                 let rows: String = rows.iter().map(|row| format!("    {row}\n")).collect();
                 page += &format!("{kind}.{name}\n{rows}");
             }
-            (None, Some((_, _, why))) => page += &format!("{kind}.{name}\n    never changes: {why}\n"),
+            (None, Some((_, _, why))) => {
+                page += &format!("{kind}.{name}\n    never changes: {why}\n")
+            }
             (Some(rows), Some(_)) => panic!("{kind}.{name} is no exception: {rows:#?}"),
             (None, None) => page += &format!("{kind}.{name}\n    MISSING\n"),
         }
     }
-    let unknown: Vec<_> = NEVER.iter().filter(|(k, n, _)| !all.contains(&((*k).into(), (*n).into()))).collect();
+    let unknown: Vec<_> =
+        NEVER.iter().filter(|(k, n, _)| !all.contains(&((*k).into(), (*n).into()))).collect();
     insta::assert_snapshot!("changes_by_field", page);
     insta::assert_snapshot!("changes_by_edit", plans);
     assert!(failures.is_empty(), "these do not get there and back: {failures:?}");
@@ -414,12 +611,19 @@ fn done(edit: &Edit, plan: &Plan, table: &mut Table) -> String {
     let mut text = String::new();
     let mut told = BTreeSet::new();
     for headline in &plan.headlines {
-        let once = headline.steps.iter().all(|step| *step <= plan.steps.len() && told.insert(*step));
+        let once =
+            headline.steps.iter().all(|step| *step <= plan.steps.len() && told.insert(*step));
         assert!(once, "a step is told twice, or is none: {:#?}", plan.headlines);
         let impacts: Vec<String> =
             headline.impacts.iter().map(|c| format!("{:?}", c.impact)).collect();
-        text += &format!("  {} [{}] {} steps\n", headline.title, impacts.join(", "), headline.steps.len());
-        text += &headline.because.iter().map(|why| format!("    because {why}\n")).collect::<String>();
+        text += &format!(
+            "  {} [{}] {} steps\n",
+            headline.title,
+            impacts.join(", "),
+            headline.steps.len()
+        );
+        text +=
+            &headline.because.iter().map(|why| format!("    because {why}\n")).collect::<String>();
     }
     for step in plan.steps.iter().filter(|step| step.action.makes()) {
         for change in &step.changes {

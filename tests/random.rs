@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud::Class;
-use engine::{Entry, Event, Graph, Mark, Outcome, Plan, Problem, Role, Run, State, StateError, Store};
+use engine::{
+    Entry, Event, Graph, Mark, Outcome, Plan, Problem, Role, Run, State, StateError, Store,
+};
 use futures::future::BoxFuture;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
@@ -434,7 +436,11 @@ impl Stage {
     }
 
     /// One run; `None` when it was killed after so much time.
-    pub(crate) async fn apply(&self, plan: &Plan, life: Option<Duration>) -> Checked<Option<Outcome>> {
+    pub(crate) async fn apply(
+        &self,
+        plan: &Plan,
+        life: Option<Duration>,
+    ) -> Checked<Option<Outcome>> {
         let report = |_: Event| ();
         let run = Run {
             kinds: kinds::facts(),

@@ -22,8 +22,8 @@ pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Role, known
 pub use kind::{AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Waits, Wanted};
 pub use pace::{Limit, Paced};
 pub use plan::{
-    Action, Headline, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary, Why,
-    plan,
+    Action, Headline, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary,
+    Why, plan,
 };
 pub use refresh::{World, refresh};
 pub use state::{

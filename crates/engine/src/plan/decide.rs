@@ -115,7 +115,13 @@ impl<'a> Pass<'a> {
     }
 
     /// A problem with certain fields.
-    fn refuse(&mut self, address: &Address, changes: &[&PlannedChange], message: String, help: &str) {
+    fn refuse(
+        &mut self,
+        address: &Address,
+        changes: &[&PlannedChange],
+        message: String,
+        help: &str,
+    ) {
         let fields = changes.iter().map(|c| c.field.clone()).collect();
         let (address, help) = (address.clone(), Some(help.to_owned()));
         self.problems.push(Problem { address, fields, message, help });

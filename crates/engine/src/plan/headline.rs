@@ -34,8 +34,7 @@ pub(super) fn headlines(steps: &[Step], graph: &Graph, state: &State) -> Vec<Hea
     let mut taken: BTreeSet<usize> = bundles.iter().flat_map(|b| &b.core).copied().collect();
     let mut result = Vec::new();
     for Bundle { subjects, core, edge } in bundles {
-        let edge: BTreeSet<usize> =
-            edge.into_iter().filter(|index| taken.insert(*index)).collect();
+        let edge: BTreeSet<usize> = edge.into_iter().filter(|index| taken.insert(*index)).collect();
         result.push(headline(&subjects, &core, &edge, steps, graph));
     }
     result
@@ -132,7 +131,8 @@ impl Ties {
         while let Some(at) = open.pop() {
             for &next in &self.near[at] {
                 let step = &steps[next];
-                let changes = !matches!(step.action, Action::Create | Action::Replace | Action::Delete);
+                let changes =
+                    !matches!(step.action, Action::Create | Action::Replace | Action::Delete);
                 let foreign = matches!(&step.group, Group::Workspace(_)) && step.group != *own;
                 if (foreign && !self.causes[at].contains(&next)) || bundle.core.contains(&next) {
                     continue;
@@ -177,7 +177,11 @@ fn headline(
         subjects: subjects.iter().map(|step| step.address.clone()).collect(),
         impacts: said.chain(lost).collect(),
         because: reasons(&core),
-        steps: core.iter().map(|step| step.step).chain(edge.iter().map(|&i| steps[i].step)).collect(),
+        steps: core
+            .iter()
+            .map(|step| step.step)
+            .chain(edge.iter().map(|&i| steps[i].step))
+            .collect(),
     }
 }
 
@@ -255,7 +259,8 @@ fn reasons(core: &[&Step]) -> Vec<String> {
                 Why::Drift => format!("somebody changed the `{field}` of"),
                 Why::Unfinished => format!("an earlier apply did not get to the `{field}` of"),
                 Why::Follows(address) => {
-                    let made = core.iter().find(|s| s.address == *address && s.action == Action::Create);
+                    let made =
+                        core.iter().find(|s| s.address == *address && s.action == Action::Create);
                     new.extend(made.map(|s| (s.step, *s)));
                     continue;
                 }

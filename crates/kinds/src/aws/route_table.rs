@@ -92,9 +92,8 @@ impl Kind for RouteTable {
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, routes, subnets, tags } = want;
-        let diff = Diff::default()
-            .replace("vpc", vpc, &have.vpc)
-            .update("routes", routes, &have.routes);
+        let diff =
+            Diff::default().replace("vpc", vpc, &have.vpc).update("routes", routes, &have.routes);
         // Subnets that are all made anew get a table of their own: taking this one from those of now
         // would cut off what still runs there.
         let anew = |subnet: &Ref<SubnetId>| matches!(subnet, Ref::Output(_));

@@ -147,16 +147,13 @@ impl Kind for Workspace {
             (Some(_), Some(_)) => diff
                 .update("private_access", private_access, &have.private_access)
                 .headline("gets other private access settings")
-                .impact(
-                    UsersLoseAccess,
-                    "whoever the new settings do not admit is shut out",
-                ),
-            (None, _) => diff
-                .replace("private_access", private_access, &have.private_access)
-                .refusal(
+                .impact(UsersLoseAccess, "whoever the new settings do not admit is shut out"),
+            (None, _) => {
+                diff.replace("private_access", private_access, &have.private_access).refusal(
                     "private access settings can be exchanged and never taken away",
                     "keep some with `private_access`, such as `{ level: account }`",
-                ),
+                )
+            }
         };
         if let Some(tier) = tier {
             let same = have.tier.as_ref().is_some_and(|have| have.eq_ignore_ascii_case(tier));
