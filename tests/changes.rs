@@ -728,12 +728,12 @@ fn a_change_that_is_silently_taken_back_loses_nothing() {
         let told = failure.error.to_string();
         assert!(told.contains("network: wanted") && told.contains("must be stopped"), "{told}");
         let there = stage.cloud.inventory().unwrap();
-        assert!(there.iter().any(|(_, id, _)| *id == before), "the old network is gone");
+        assert!(there.iter().any(|item| item.id == before), "the old network is gone");
 
         stage.reach(&graphs[1], "again").await.unwrap();
         stage.settled(&graphs[1], "again").await.unwrap();
         let there = stage.cloud.inventory().unwrap();
-        assert!(there.iter().all(|(_, id, _)| *id != before), "the old network is still there");
+        assert!(there.iter().all(|item| item.id != before), "the old network is still there");
     });
 }
 

@@ -4,8 +4,13 @@
 
 mod changes;
 mod clouds;
+mod crash;
+mod faults;
 mod living;
 mod proxy;
 mod random;
 mod sandbox;
+mod shared_state;
+mod state;
+mod stops;
 mod wire;

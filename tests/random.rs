@@ -12,7 +12,7 @@ use engine::{
 use futures::future::BoxFuture;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
-use sandbox::{Fault, Happens, Profile, Sandbox};
+use sandbox::{Fault, Happens, Item, Profile, Sandbox};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -361,10 +361,10 @@ pub(crate) fn graph(text: &str) -> Result<Graph, String> {
 }
 
 /// A state that lives as long as the test. Entries take the way they take through a file.
-pub(crate) struct Memory(Mutex<State>);
+pub(crate) struct Memory(pub(crate) Mutex<State>);
 
 impl Memory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Memory(Mutex::new(State::new(STACK, "lineage".to_owned())))
     }
 
@@ -414,7 +414,7 @@ impl Stage {
         Stage { cloud: Sandbox::in_memory(settings), store: Memory::new() }
     }
 
-    async fn plan(&self, graph: &Graph) -> Checked<Plan> {
+    pub(crate) async fn plan(&self, graph: &Graph) -> Checked<Plan> {
         let plan = self.decide(graph).await?;
         plan.map_err(|problems| TestCaseError::fail(format!("no plan: {problems:#?}")))
     }
@@ -489,24 +489,27 @@ impl Stage {
             remembered.extend(state.ids(address).into_iter().map(|id| format!("{address} {id}")));
         }
         let mut there = BTreeSet::new();
-        for (kind, id, mark) in self.inventory()? {
+        for Item { kind, id, mark, foreign } in self.inventory()? {
+            let known =
+                |r: &&String| r.starts_with(&format!("{kind}/")) && r.ends_with(&format!(" {id}"));
             match mark {
+                _ if foreign => {}
                 Some(Mark { stack, address }) if stack == STACK && address.kind() == kind => {
                     there.insert(format!("{address} {id}"));
                 }
                 Some(mark) => return fail(format!("{what}: {kind} {id} is marked as {mark:?}")),
-                // Rules come with their group; making them is taking them over.
-                None if kind == RULES => {
-                    let ours = |r: &&String| r.starts_with(RULES) && r.ends_with(&format!(" {id}"));
-                    there.extend(remembered.iter().find(ours).cloned());
-                }
-                None => {}
+                None => match remembered.iter().find(known) {
+                    Some(ours) => drop(there.insert(ours.clone())),
+                    // Rules come with their group; making them is taking them over.
+                    None if kind == RULES => {}
+                    None => return fail(format!("{what}: nobody remembers {kind} {id}")),
+                },
             }
         }
         same(&format!("{what}: in the state and in the cloud"), &remembered, &there)
     }
 
-    fn inventory(&self) -> Checked<Vec<(String, String, Option<Mark>)>> {
+    fn inventory(&self) -> Checked<Vec<Item>> {
         self.cloud.inventory().map_err(|e| TestCaseError::fail(e.to_string()))
     }
 
@@ -520,7 +523,7 @@ impl Stage {
     }
 
     /// The empty graph, with consent to everything.
-    fn nothing(&self) -> Graph {
+    pub(crate) fn nothing(&self) -> Graph {
         let mut nothing = Graph::new(STACK);
         let state = self.store.state();
         nothing.deletion_allowed = state.resources.values().map(|r| r.group.clone()).collect();
@@ -530,12 +533,12 @@ impl Stage {
     /// The objects of others.
     fn others(&self) -> Checked<BTreeSet<String>> {
         let all = self.inventory()?.into_iter();
-        let others = all.filter(|(kind, _, mark)| mark.is_none() && kind != RULES);
-        Ok(others.map(|(kind, id, _)| format!("{kind} {id}")).collect())
+        let others = all.filter(|item| item.foreign && item.kind != RULES);
+        Ok(others.map(|item| format!("{} {}", item.kind, item.id)).collect())
     }
 }
 
-fn settings() -> engine::Settings {
+pub(crate) fn settings() -> engine::Settings {
     engine::Settings { first_pause: Duration::from_millis(20), ..engine::Settings::default() }
 }
 

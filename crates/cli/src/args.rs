@@ -30,7 +30,7 @@ pub(crate) struct Global {
     /// Which cloud to work on
     #[arg(long, global = true, value_enum, default_value_t = CloudChoice::Live, env = "DBXCTL_CLOUD")]
     pub(crate) cloud: CloudChoice,
-    /// Where the state is kept [default: `.dbxctl` beside the first spec]
+    /// Where the state is kept, unless the spec says `state` [default: `.dbxctl` beside the first spec]
     #[arg(long, global = true, value_name = "FOLDER", env = "DBXCTL_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// When to use colour
@@ -111,7 +111,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         specs: SpecOption,
     },
-    /// Look at the state, or free its lock
+    /// Look at the state, put it right, move it, or free its lock
     State {
         #[command(subcommand)]
         command: StateCommand,
@@ -144,8 +144,48 @@ pub(crate) enum StateCommand {
         #[command(flatten)]
         specs: SpecOption,
     },
-    /// Say who holds the lock, if anybody does. A dead run's lock is gone by itself
+    /// Print the whole state as JSON
+    Pull {
+        #[command(flatten)]
+        specs: Specs,
+    },
+    /// Put a state that `pull` has printed in the place of the present one
+    Push {
+        /// The state
+        file: PathBuf,
+        /// Also if it has another past than the present state, or is behind it
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
+    /// Give a resource another address; its object stays as it is
+    Mv {
+        /// Such as `aws.vpc/main`
+        from: String,
+        to: String,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
+    /// Forget resources; their objects stay, and nobody manages them any more
+    Forget {
+        /// Such as `aws.vpc/main`
+        #[arg(required = true, value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
+    /// Restore what a lost state knew, from the marks and names of what exists
+    Rebuild {
+        #[command(flatten)]
+        specs: Specs,
+    },
+    /// Say who holds the lock, if anybody does. A dead run's lock is gone by itself, at once for a
+    /// file, when its lease ends for a shared state
     Unlock {
+        /// Take a shared state's lock away from this run, which must not be running any more
+        #[arg(long, value_name = "ID")]
+        owner: Option<String>,
         #[command(flatten)]
         specs: Specs,
     },

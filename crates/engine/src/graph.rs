@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::{Id, Kind};
+use crate::kind::{Id, Kind, Mark};
 use crate::value::{Address, Output, Ref, canonical, outputs};
 
 /// Who a resource is for, as the plan groups it.
@@ -17,6 +17,34 @@ pub enum Group {
     /// Used by several workspaces, or by none in particular: a VPC and what belongs to it.
     Shared(String),
     Workspace(String),
+}
+
+/// Part of a stack: a group, or in it what has a name or one that begins with it and a dot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub group: Group,
+    pub name: Option<String>,
+}
+
+impl Part {
+    /// Whether a resource of that group belongs to it.
+    pub fn holds(&self, group: &Group, address: &Address) -> bool {
+        let named = |name| rest(name, address.name()).is_some();
+        self.group == *group && self.name.as_deref().is_none_or(named)
+    }
+}
+
+/// What follows `first` in a name that is it or begins with it and a dot: `.nodes`.
+fn rest<'a>(first: &str, name: &'a str) -> Option<&'a str> {
+    let rest = name.strip_prefix(first)?;
+    (rest.is_empty() || rest.starts_with('.')).then_some(rest)
+}
+
+/// Another place for what is added under a former name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rename {
+    from: (Group, String),
+    to: (Group, String),
 }
 
 /// What must hold of an object that is used but not owned.
@@ -68,6 +96,11 @@ pub struct Graph {
     pub deletion_allowed: BTreeSet<Group>,
     /// Groups whose precious resources may be emptied before they are deleted.
     pub emptying_allowed: BTreeSet<Group>,
+    /// Where resources stood before they were renamed.
+    pub moved: BTreeMap<Address, Vec<Address>>,
+    /// What is left alone when it is no longer wanted, instead of being deleted.
+    pub forget: Vec<Part>,
+    pub(crate) renames: Vec<Rename>,
 }
 
 /// Why a graph cannot be planned.
@@ -129,16 +162,28 @@ impl Graph {
             nodes: BTreeMap::new(),
             deletion_allowed: BTreeSet::new(),
             emptying_allowed: BTreeSet::new(),
+            moved: BTreeMap::new(),
+            forget: Vec::new(),
+            renames: Vec::new(),
         }
     }
 
-    /// Adds a resource that dbxctl makes and owns.
+    /// Gives everything that is added to the group `from.0` from now on its place in `to.0`, with
+    /// `to.1` instead of `from.1` at the beginning of its name, and remembers that it may still be
+    /// known by its former address.
+    pub fn rename(&mut self, from: (Group, String), to: (Group, String)) {
+        self.renames.push(Rename { from, to });
+    }
+
+    /// Adds a resource that dbxctl makes and owns, with its mark.
     ///
     /// # Panics
     /// If the address is taken: names come from the blueprint, so that is a bug there.
-    pub fn add<K: Kind>(&mut self, group: &Group, name: &str, props: K::Props) -> Handle<K> {
+    pub fn add<K: Kind>(&mut self, group: &Group, name: &str, mut props: K::Props) -> Handle<K> {
+        let (address, group) = self.place(K::NAME, name, group);
+        K::mark(&mut props, &Mark { stack: self.stack.clone(), address: address.clone() });
         let props = canonical(&serde_json::to_value(&props).expect("props are plain data"));
-        self.insert(group, name, Role::Managed { props })
+        self.insert(address, group, Role::Managed { props })
     }
 
     /// Adds an object that exists and is only used: read, checked, never changed.
@@ -149,7 +194,8 @@ impl Graph {
         id: &K::Id,
         expect: Vec<Expect>,
     ) -> Handle<K> {
-        self.insert(group, name, Role::Used { id: id.to_string(), expect })
+        let (address, group) = self.place(K::NAME, name, group);
+        self.insert(address, group, Role::Used { id: id.to_string(), expect })
     }
 
     /// Makes `node` wait for `others` although its props do not refer to them.
@@ -159,9 +205,27 @@ impl Graph {
         }
     }
 
-    fn insert<K: Kind>(&mut self, group: &Group, name: &str, role: Role) -> Handle<K> {
-        let address = Address::new(K::NAME, name);
-        let node = Node { group: group.clone(), role, after: BTreeSet::new() };
+    /// Where a resource belongs: its present address and group if it was renamed.
+    fn place(&mut self, kind: &str, name: &str, group: &Group) -> (Address, Group) {
+        let (mut address, mut group) = (Address::new(kind, name), group.clone());
+        for Rename { from, to } in &self.renames {
+            if from.0 != group {
+                continue;
+            }
+            if let Some(rest) = rest(&from.1, address.name()) {
+                let renamed = Address::new(kind, &format!("{}{rest}", to.1));
+                let mut former = self.moved.remove(&address).unwrap_or_default();
+                former.push(address);
+                self.moved.insert(renamed.clone(), former);
+                address = renamed;
+            }
+            group = to.0.clone();
+        }
+        (address, group)
+    }
+
+    fn insert<K: Kind>(&mut self, address: Address, group: Group, role: Role) -> Handle<K> {
+        let node = Node { group, role, after: BTreeSet::new() };
         let twin = self.nodes.insert(address.clone(), node);
         assert!(twin.is_none(), "{address} was added twice");
         Handle { address, kind: PhantomData }

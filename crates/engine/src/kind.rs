@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::diff::Diff;
-use crate::value::Address;
+use crate::value::{Address, canonical};
 
 /// Plain data: comes from JSON and goes there.
 pub trait Plain: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {}
@@ -51,8 +51,6 @@ macro_rules! id {
 }
 
 /// Whose an object is: the stack and the address it was made for.
-///
-/// AWS objects carry both as the tags `dbxctl:stack` and `dbxctl:address` from birth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     pub stack: String,
@@ -89,8 +87,12 @@ pub struct Waits {
     pub gone: Duration,
     /// For others to let go of it.
     pub in_use: Duration,
-    /// For what was just made to be known everywhere (reads after a write, IAM).
+    /// For what was just made to be known everywhere (changes after a write, IAM).
     pub propagation: Duration,
+    /// For what was just made to be shown by reads and lists. A create whose answer was lost is
+    /// made again only when nothing has shown for so long. Neither cloud publishes a bound, so this
+    /// is an assumption: normally a list shows at once what was made.
+    pub visible: Duration,
 }
 
 impl Default for Waits {
@@ -100,6 +102,7 @@ impl Default for Waits {
             gone: Duration::from_secs(300),
             in_use: Duration::from_secs(600),
             propagation: Duration::from_secs(60),
+            visible: Duration::from_secs(20),
         }
     }
 }
@@ -128,11 +131,9 @@ impl<I> Found<I> {
         }
     }
 
-    /// The same, taken out.
-    pub fn into_id(self) -> I {
-        match self {
-            Found::Ours(id) | Found::Foreign(id) => id,
-        }
+    /// Whether we made it.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Found::Ours(_))
     }
 }
 
@@ -150,6 +151,9 @@ pub trait Kind: Send + Sync + 'static {
     const REPLACE: Replace = Replace::DeleteFirst;
     /// Whether it holds what cannot be made again: deleting it needs words in the spec.
     const PRECIOUS: bool = false;
+    /// Whether the service refuses to make a second one of the same name or place. Then a create
+    /// whose answer was lost may be made again at once: it makes no twin.
+    const UNIQUE: bool = false;
 
     /// The client its calls need.
     type Cloud: Send + Sync;
@@ -159,6 +163,9 @@ pub trait Kind: Send + Sync + 'static {
     /// What the API says; its fields are the outputs others may refer to.
     type Seen: Plain;
 
+    /// Writes whose it is into the props, if its API has room for that: from then on the mark is a
+    /// part of what is wanted like any other, and one that was taken away is put back.
+    fn mark(_props: &mut Self::Props, _mark: &Mark) {}
     /// Compares every field of `want`, one line each.
     fn diff(want: &Self::Props, have: &Self::Seen) -> Diff;
     /// Compares fields the API never returns with what we last sent. Most kinds have none.
@@ -194,7 +201,6 @@ pub trait Kind: Send + Sync + 'static {
     /// Makes exactly one mutating call and returns as soon as there is an id.
     fn create(
         cloud: &Self::Cloud,
-        mark: &Mark,
         props: &Self::Props,
     ) -> impl Future<Output = Result<Self::Id>> + Send;
     /// Brings the fields named in `diff` to what `props` says. Kinds that only ever replace leave
@@ -223,7 +229,10 @@ pub trait AnyKind: Send + Sync {
     fn service(&self) -> &'static str;
     fn replace(&self) -> Replace;
     fn precious(&self) -> bool;
+    fn unique(&self) -> bool;
     fn waits(&self) -> Waits;
+    /// The props with the mark in them, where the kind has room for it.
+    fn mark(&self, props: &Value, mark: &Mark) -> Result<Value>;
     /// Compares wanted props with what was seen.
     fn diff(&self, want: &Value, have: &Value) -> Result<Diff>;
     /// Compares wanted props with the last ones sent, for fields the API never returns.
@@ -242,12 +251,7 @@ pub trait Calls<E>: AnyKind {
         stack: &'a str,
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>>;
-    fn create<'a>(
-        &self,
-        env: &'a E,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>>;
+    fn create<'a>(&self, env: &'a E, props: &'a Value) -> BoxFuture<'a, Result<String>>;
     fn update<'a>(
         &self,
         env: &'a E,
@@ -272,8 +276,16 @@ impl<K: Kind> AnyKind for K {
     fn precious(&self) -> bool {
         K::PRECIOUS
     }
+    fn unique(&self) -> bool {
+        K::UNIQUE
+    }
     fn waits(&self) -> Waits {
         K::waits()
+    }
+    fn mark(&self, props: &Value, mark: &Mark) -> Result<Value> {
+        let mut props = typed::<K, _>("props", props)?;
+        K::mark(&mut props, mark);
+        Ok(canonical(&json(&props)))
     }
     fn diff(&self, want: &Value, have: &Value) -> Result<Diff> {
         Ok(K::diff(&typed::<K, _>("props", want)?, &typed::<K, _>("seen", have)?))
@@ -313,14 +325,9 @@ impl<K: Kind, E: AsRef<K::Cloud> + Sync> Calls<E> for K {
             Ok(found.into_iter().map(|all| all.into_iter().map(erase).collect()).collect())
         })
     }
-    fn create<'a>(
-        &self,
-        env: &'a E,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>> {
+    fn create<'a>(&self, env: &'a E, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         Box::pin(async move {
-            let id = K::create(env.as_ref(), mark, &typed::<K, _>("props", props)?).await?;
+            let id = K::create(env.as_ref(), &typed::<K, _>("props", props)?).await?;
             Ok(id.to_string())
         })
     }
@@ -352,7 +359,7 @@ fn erase<I: Id>(found: Found<I>) -> Found<String> {
 }
 
 fn json(value: &impl Serialize) -> Value {
-    serde_json::to_value(value).expect("seen is plain data")
+    serde_json::to_value(value).expect("props and seen are plain data")
 }
 
 fn typed<K: Kind, T: DeserializeOwned>(what: &str, value: &Value) -> Result<T> {

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::diff::Diff;
-use crate::kind::{Found, Mark, Wanted};
+use crate::kind::{Found, Wanted};
 use crate::world::{Cloud, Kinds};
 
 /// The limit of one service.
@@ -82,13 +82,8 @@ impl<C: Cloud> Cloud for Paced<C> {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         Box::pin(self.turn(kind, self.cloud.find(kind, stack, wanted)))
     }
-    fn create<'a>(
-        &'a self,
-        kind: &'a str,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>> {
-        Box::pin(self.turn(kind, self.cloud.create(kind, mark, props)))
+    fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
+        Box::pin(self.turn(kind, self.cloud.create(kind, props)))
     }
     fn update<'a>(
         &'a self,

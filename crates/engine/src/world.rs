@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::diff::Diff;
-use crate::kind::{AnyKind, Calls, Found, Mark, Wanted};
+use crate::kind::{AnyKind, Calls, Found, Wanted};
 
 /// The kinds the engine may meet, by name. A plain list: the set is closed.
 #[derive(Clone, Copy)]
@@ -34,12 +34,7 @@ pub trait Cloud: Send + Sync {
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>>;
     /// Makes one.
-    fn create<'a>(
-        &'a self,
-        kind: &'a str,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>>;
+    fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>>;
     /// Changes the fields named in `diff`.
     fn update<'a>(
         &'a self,
@@ -83,13 +78,8 @@ impl<E: Send + Sync> Cloud for Live<E> {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         self.kind(kind).find(&self.env, stack, wanted)
     }
-    fn create<'a>(
-        &'a self,
-        kind: &'a str,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>> {
-        self.kind(kind).create(&self.env, mark, props)
+    fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
+        self.kind(kind).create(&self.env, props)
     }
     fn update<'a>(
         &'a self,

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use engine::{AnyKind, Calls, Kinds};
 
-/// Tags of an object, without our two mark tags and without the platform's `aws:*`.
+/// Tags of an object; in AWS with the mark among them and without the platform's own (`aws:*`).
 pub type Tags = BTreeMap<String, String>;
 
 engine::id! {

@@ -160,7 +160,8 @@ fn appear_registration(view: &View, me: &Object, seen: &mut Value) -> bool {
 /// object is, and everything else is for the workspace.
 fn use_case(_: &View, endpoint: Option<&Object>, me: &Object) -> &'static str {
     let service = endpoint.map_or("", |e| e.text("service"));
-    let address = endpoint.and_then(|e| e.mark.as_ref()).map_or("", |m| m.address.name());
+    let mark = endpoint.and_then(Object::mark);
+    let address = mark.as_ref().map_or("", |m| m.address.name());
     let relay = |text: &str| text.contains("relay") || text.contains("scc");
     if relay(me.text("name")) || relay(address) || relay(service) {
         "DATAPLANE_RELAY_ACCESS"

@@ -216,7 +216,7 @@ fn first_rules(view: &View, group: &Object) -> Object {
         "protocol": "-1", "from": null, "to": null, "peer": { "cidr": "0.0.0.0/0" },
     });
     let props = json!({ "group": group.id, "ingress": [], "egress": [anywhere] });
-    Object::new(RULES, &group.id, props, view.now)
+    Object { foreign: group.foreign, ..Object::new(RULES, &group.id, props, view.now) }
 }
 
 /// Whether the service is somebody's own and waits for its owner to accept an endpoint.
@@ -278,7 +278,7 @@ fn check_subnet(view: &View, me: &Candidate) -> cloud::Result<()> {
             net(&other.props["cidr"]).is_some_and(|o| o.contains(&cidr) || cidr.contains(&o));
         if other.text("vpc") == me.text("vpc") && overlaps {
             let message = format!("The CIDR '{cidr}' conflicts with another subnet");
-            return invalid("InvalidSubnet.Conflict", message);
+            return refuse(Class::AlreadyExists, "InvalidSubnet.Conflict", message);
         }
     }
     Ok(())

@@ -18,6 +18,6 @@ mod settings;
 mod sim;
 mod store;
 
-pub use sandbox::{Call, Sandbox, simulated};
+pub use sandbox::{Call, Item, Sandbox, simulated};
 pub use settings::{Fault, Happens, Operation, Profile, Settings};
 pub use store::OpenError;

@@ -14,7 +14,7 @@ use crate::clock::{Clock, pause};
 use crate::databricks::restarts;
 use crate::settings::{Fault, Happens, Operation, Settings};
 use crate::sim::{self, Candidate, Finds, IdForm, Sim, View, between, is_part, refuse, scatter};
-use crate::store::{Delta, Object, OpenError, Store};
+use crate::store::{Delta, Object, OpenError, Store, mark};
 
 /// Objects that one call can delete from a bucket.
 const PAGE: u64 = 1000;
@@ -33,6 +33,17 @@ pub struct Call {
     pub service: &'static str,
     pub operation: Operation,
     pub kind: String,
+}
+
+/// One object of the simulated cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub kind: String,
+    pub id: String,
+    /// Whose it is, as its tags say; account objects have no tags that could.
+    pub mark: Option<Mark>,
+    /// Whether it was there before, or somebody else made it.
+    pub foreign: bool,
 }
 
 struct Inner {
@@ -71,19 +82,25 @@ impl Sandbox {
         self.inner().calls.clone()
     }
 
-    /// All objects there are, with their marks; those on their way out too.
-    pub fn inventory(&self) -> Result<Vec<(String, String, Option<Mark>)>> {
+    /// All objects there are; those on their way out too.
+    pub fn inventory(&self) -> Result<Vec<Item>> {
         let mut inner = self.inner();
         inner.store.catch_up().map_err(broken)?;
         let now = self.clock.now();
         let there = inner.store.world.objects.values().filter(|o| o.exists(now));
-        Ok(there.map(|o| (o.kind.clone(), o.id.clone(), o.mark.clone())).collect())
+        let item = |o: &Object| Item {
+            kind: o.kind.clone(),
+            id: o.id.clone(),
+            mark: o.mark(),
+            foreign: o.foreign,
+        };
+        Ok(there.map(item).collect())
     }
 
     /// Puts an object there that somebody else made; replaces one of the same id.
     pub fn seed(&self, kind: &str, id: &str, props: Value) -> Result<()> {
         self.change(|view| {
-            let object = Object::new(kind, id, props, view.now);
+            let object = Object { foreign: true, ..Object::new(kind, id, props, view.now) };
             let mut put = (known(kind)?.moves)(view, &object, true);
             put.push(object);
             Ok(((), Delta { put, ..Delta::default() }))
@@ -140,7 +157,11 @@ impl Sandbox {
                         props[&expected.field] = value;
                     }
                 }
-                let object = Object { outside: true, ..Object::new(sim.kind, id, props, view.now) };
+                let object = Object {
+                    foreign: true,
+                    outside: true,
+                    ..Object::new(sim.kind, id, props, view.now)
+                };
                 put.extend((sim.moves)(view, &object, true));
                 put.push(object);
                 invented.push(address.clone());
@@ -265,7 +286,7 @@ impl Sandbox {
         view.now >= object.created_at + self.settings.read_lag_ms
     }
 
-    fn do_create(&self, sim: &Sim, mark: &Mark, wanted: &Value) -> Result<String> {
+    fn do_create(&self, sim: &Sim, wanted: &Value) -> Result<String> {
         self.change(|view| {
             let mut props = wanted.clone();
             (sim.born)(view, &mut props);
@@ -273,14 +294,13 @@ impl Sandbox {
             check_links(view, sim, &candidate)?;
             (sim.check)(view, &candidate)?;
             let fate = (sim.fate)(view, &candidate);
-            let (id, births) = self.name(view, sim, mark, &props)?;
-            let mark = Some(mark.clone());
+            let (id, births) = self.name(view, sim, &props)?;
             let inborn = view.get(sim.kind, &id).filter(|_| sim.inborn);
             let object = match inborn {
-                Some(there) => Object { mark, ..there.clone() },
+                Some(there) => there.clone(),
                 None => {
                     let ready_at = view.now + self.state_ms(sim.making, &id);
-                    Object { mark, fate, ready_at, ..Object::new(sim.kind, &id, props, view.now) }
+                    Object { fate, ready_at, ..Object::new(sim.kind, &id, props, view.now) }
                 }
             };
             let mut put = (sim.moves)(view, &object, true);
@@ -350,7 +370,7 @@ impl Sandbox {
             let mut gone = parts(view, sim.kind, id);
             let lasts = self.state_ms(sim.going, id);
             if sim.inborn {
-                let mut emptied = Object { mark: None, ..object.clone() };
+                let mut emptied = object.clone();
                 emptied.props = serde_json::from_str(sim.blank).unwrap_or_default();
                 if let IdForm::Field(field) = sim.id {
                     emptied.props[field] = json!(id);
@@ -384,13 +404,12 @@ impl Sandbox {
 
     /// The id of a new object, and what to remember so that it is never given again.
     ///
-    /// It follows from whose the object is and the how-manieth of that name it is, not from the
+    /// It follows from the object's mark or name and the how-manieth of that it is, not from the
     /// order of calls: concurrent runs get equal ids.
     fn name(
         &self,
         view: &View,
         sim: &Sim,
-        mark: &Mark,
         props: &Value,
     ) -> Result<(String, BTreeMap<String, u64>)> {
         let text = |field: &str| props[field].as_str().unwrap_or_default().to_owned();
@@ -400,7 +419,10 @@ impl Sandbox {
             IdForm::Prefix(prefix) => Some(prefix),
             IdForm::Uuid | IdForm::Number => None,
         };
-        let birth = format!("{} {} {}", sim.kind, mark.stack, mark.address);
+        let birth = match mark(props) {
+            Some(Mark { stack, address }) => format!("{} {stack} {address}", sim.kind),
+            None => format!("{} {}", sim.kind, text("name")),
+        };
         let mut nth = view.world.births.get(&birth).copied().unwrap_or_default();
         loop {
             nth += 1;
@@ -445,13 +467,8 @@ impl Cloud for Sandbox {
         let work = move |sim: &Sim, _| self.do_find(sim, stack, wanted);
         Box::pin(self.call(kind, Operation::Find, wanted.len(), work))
     }
-    fn create<'a>(
-        &'a self,
-        kind: &'a str,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>> {
-        let work = move |sim: &Sim, _| self.do_create(sim, mark, props);
+    fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
+        let work = move |sim: &Sim, _| self.do_create(sim, props);
         Box::pin(self.call(kind, Operation::Create, 1, work))
     }
     fn update<'a>(
@@ -568,8 +585,8 @@ fn match_found(
     stack: &str,
     wanted: &Wanted<Value>,
 ) -> Option<Found<String>> {
-    let marked = (object.mark.as_ref())
-        .is_some_and(|mark| mark.stack == stack && mark.address == wanted.address);
+    let mark = Mark { stack: stack.to_owned(), address: wanted.address.clone() };
+    let marked = object.mark() == Some(mark);
     let same =
         |field: &&'static str| as_set(&wanted.props[*field]) == as_set(&object.props[*field]);
     let id = object.id.clone();
@@ -585,7 +602,7 @@ fn match_found(
             };
             let whole = || {
                 let (field, kind) = sim.part_of?;
-                view.get(kind, object.text(field))?.mark.as_ref()
+                view.get(kind, object.text(field))?.mark()
             };
             let of_whole = matches!(sim.finds, Finds::IdOfWhole(_));
             let adopted = of_whole && whole().is_some_and(|mark| mark.stack == stack);

@@ -43,9 +43,6 @@ impl std::error::Error for OpenError {
 pub(crate) struct Object {
     pub(crate) kind: String,
     pub(crate) id: String,
-    /// Whose it is; `None` for what was there before us.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) mark: Option<Mark>,
     pub(crate) props: Value,
     pub(crate) created_at: u64,
     pub(crate) changed_at: u64,
@@ -56,6 +53,9 @@ pub(crate) struct Object {
     /// Why it will fail instead of getting ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fate: Option<String>,
+    /// Somebody else made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) foreign: bool,
     /// Stands for something outside this world; nothing behind it is checked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) outside: bool,
@@ -67,15 +67,19 @@ impl Object {
         Object {
             kind: kind.to_owned(),
             id: id.to_owned(),
-            mark: None,
             props,
             created_at: now,
             changed_at: now,
             ready_at: now,
             gone_at: None,
             fate: None,
+            foreign: false,
             outside: false,
         }
+    }
+    /// Whose it is, as its tags say.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        mark(&self.props)
     }
     pub(crate) fn key(&self) -> Key {
         (self.kind.clone(), self.id.clone())
@@ -90,6 +94,12 @@ impl Object {
     pub(crate) fn text(&self, field: &str) -> &str {
         self.props[field].as_str().unwrap_or_default()
     }
+}
+
+/// The mark among the tags of these props.
+pub(crate) fn mark(props: &Value) -> Option<Mark> {
+    let tag = |key| Some(props["tags"][key].as_str()?.to_owned());
+    Some(Mark { stack: tag("dbxctl:stack")?, address: tag("dbxctl:address")?.into() })
 }
 
 /// What one mutation changes.

@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 
 use crate::diagnostic::Severity;
 use crate::model::{
-    AccessLevel, Nat, Peering, PrivateAccess, PrivateAccessSettings, RolePolicy, ServiceSubnets,
-    Spec, Subnets, Tier, Vpc, Workspace,
+    AccessLevel, Nat, Peering, PrivateAccess, PrivateAccessSettings, RolePolicy, S3State,
+    ServiceSubnets, Spec, Subnets, Tier, Vpc, Workspace,
 };
 use crate::suggest::closest;
 
@@ -81,6 +81,8 @@ pub fn check(spec: &Spec) -> Vec<Mistake> {
         check.workspace(name, workspace);
     }
     check.buckets();
+    check.moved();
+    check.forgotten();
     check.found
 }
 
@@ -141,8 +143,38 @@ impl Check<'_> {
     }
 
     fn stack(&mut self) {
+        if let Some(state) = &self.spec.state {
+            self.state_bucket(&state.s3);
+        }
         for (key, value) in &self.spec.tags {
             self.found.extend(bad_tag(&["tags", key], key, value));
+        }
+    }
+
+    fn state_bucket(&mut self, state: &S3State) {
+        let S3State { bucket, prefix, kms_key } = state;
+        let at = |field| ["state", "s3", field];
+        if !state_bucket_fits(bucket) {
+            let help =
+                "use 3 to 63 characters of a-z, 0-9, hyphen and dot, each end a letter or digit";
+            self.error_with(
+                &at("bucket"),
+                format!("`{bucket}` cannot be the name of a bucket"),
+                help,
+            );
+        }
+        if let Some(prefix) = prefix.as_ref().filter(|prefix| !prefix_fits(prefix)) {
+            let help = "write names with single slashes between them, such as `teams/data`: \
+                        letters, digits and `!-_.*'()`";
+            self.error_with(
+                &at("prefix"),
+                format!("`{prefix}` cannot be a folder in a bucket"),
+                help,
+            );
+        }
+        if let Some(key) = kms_key.as_ref().filter(|key| !is_kms_arn(key)) {
+            let help = "write it as the KMS console shows it: `arn:aws:kms:REGION:ACCOUNT:key/ID`";
+            self.error_with(&at("kms_key"), format!("`{key}` is not the ARN of a KMS key"), help);
         }
     }
 
@@ -163,6 +195,46 @@ impl Check<'_> {
             let message = format!("all zones of this spec are in `{other}`, not in `{region}`");
             let help = format!("write `region: {other}`, or zones such as `{region}a`");
             self.error_with(&["region"], message, help);
+        }
+    }
+
+    /// A former name leads, in one step or several, to a name of the spec, and nothing has it now.
+    fn moved(&mut self) {
+        for (part, moved) in self.spec.moved.parts() {
+            let names = names(self.spec, part);
+            for (from, to) in moved {
+                let place = ["moved", part, from];
+                if names.contains(from.as_str()) {
+                    let message = format!("`{from}` is still in `{part}`");
+                    self.key_error(&place, message, format!("rename it there to `{to}`"));
+                } else if moved.values().filter(|other| *other == to).count() > 1 {
+                    let message = format!("`{to}` has more than one former name");
+                    self.error_with(&place, message, "one thing comes from one thing: keep one");
+                } else if !names.contains(to.as_str()) && !moved.contains_key(to) {
+                    let message = format!("`{part}` has nothing named `{to}`");
+                    let help = match closest(to, names.iter().copied()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("give the present name of what was `{from}`"),
+                    };
+                    self.error_with(&place, message, help);
+                } else if !leads_somewhere(moved, from) {
+                    let message =
+                        format!("`{from}` and `{to}` take each other's names in a circle");
+                    self.error_with(&place, message, "give one of them a name that is new");
+                }
+            }
+        }
+    }
+
+    /// What is forgotten is not wanted.
+    fn forgotten(&mut self) {
+        for (part, forgotten) in self.spec.forget.parts() {
+            let names = names(self.spec, part);
+            for name in forgotten.iter().filter(|name| names.contains(name.as_str())) {
+                let message = format!("`{name}` is still in `{part}`, so it cannot be forgotten");
+                let help = format!("take it out of `{part}`, or out of `forget`");
+                self.error_with(&["forget", part], message, help);
+            }
         }
     }
 
@@ -859,6 +931,58 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// General purpose buckets (S3 user guide, "bucket naming rules"), without the reserved beginnings.
+fn state_bucket_fits(name: &str) -> bool {
+    (3..=63).contains(&name.len())
+        && name.split('.').all(|part| !part.is_empty() && plain(part))
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
+/// Names of "safe characters" (S3 user guide, "object key names"), with room for the rest of a key.
+fn prefix_fits(prefix: &str) -> bool {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
+    let name = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(safe);
+    prefix.len() <= 512 && prefix.strip_suffix('/').unwrap_or(prefix).split('/').all(name)
+}
+
+fn is_kms_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [arn, partition, kms, region, account, key] = parts[..] else { return false };
+    let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let id = key.strip_prefix("key/").or_else(|| key.strip_prefix("alias/"));
+    arn == "arn"
+        && partition.starts_with("aws")
+        && kms == "kms"
+        && !region.is_empty()
+        && digits
+        && id.is_some_and(|id| !id.is_empty())
+}
+
+/// The names of one part of the spec.
+fn names<'s>(spec: &'s Spec, part: &str) -> BTreeSet<&'s str> {
+    fn keys<T>(map: &BTreeMap<String, T>) -> BTreeSet<&str> {
+        map.keys().map(String::as_str).collect()
+    }
+    match part {
+        "vpcs" => keys(&spec.vpcs),
+        "credentials" => keys(&spec.credentials),
+        "private_access_settings" => keys(&spec.private_access_settings),
+        _ => keys(&spec.workspaces),
+    }
+}
+
+/// Whether following the moves from a name comes to an end.
+fn leads_somewhere(moved: &BTreeMap<String, String>, from: &str) -> bool {
+    let mut name = from;
+    for _ in 0..moved.len() {
+        match moved.get(name) {
+            Some(to) => name = to,
+            None => return true,
+        }
+    }
+    !moved.contains_key(name)
 }
 
 fn name_fits(name: &str) -> bool {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
-use crate::setup::{Loaded, Session, Target, connect, kinds, load};
+use crate::setup::{Loaded, Session, Target, connect, kinds, load, sign_in, state_place};
 
 pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
@@ -28,12 +28,16 @@ pub(crate) struct PlanFile {
 
 pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
     let Loaded { graph, target, .. } = load(files, global)?;
-    let state = engine::load(&target.state_path(), &target.stack)?;
-    let world = if options.offline {
-        World::remembered(&state)
+    let (state, world) = if options.offline {
+        let state = state_place(&target).await?.read().await?;
+        let world = World::remembered(&state);
+        (state, world)
     } else {
-        let session = connect(&target, Some(&graph)).await?;
-        read_world(&session, &graph, &state).await?
+        let access = sign_in(&target).await?;
+        let state = access.state.read().await?;
+        let session = connect(&target, &access, Some(&graph))?;
+        let world = read_world(&session, &graph, &state).await?;
+        (state, world)
     };
     let plan = decide(&graph, &state, &world)?;
     let changes = !plan.is_empty();
@@ -50,6 +54,14 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
+    let late = engine::late(graph, state, kinds());
+    if let Some(longest) = late.values().max() {
+        render::note(&format!(
+            "an earlier run stopped while making {}; waiting up to {} s for what it made to show",
+            render::some_of(late.keys()),
+            longest.as_secs() + 1
+        ));
+    }
     Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref(), session.settings).await?)
 }
 

@@ -5,10 +5,12 @@ mod outputs;
 mod plan;
 mod progress;
 
+use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::OnceLock;
 
-use engine::{Outcome, Problem, State, StepError};
+use cloud::Class;
+use engine::{Notice, Outcome, Problem, Rebuilt, State, StateError, StepError};
 
 use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
@@ -81,6 +83,24 @@ pub(crate) fn note(text: &str) {
     eprintln!("{}", text.trim_end());
 }
 
+/// Something about the state that people should know.
+pub(crate) fn notice(notice: Notice) {
+    match notice {
+        Notice::NoVersions(None) => note(
+            "warning: the bucket of the state has no versioning: turn it on, or an overwritten state cannot be had again",
+        ),
+        Notice::NoVersions(Some(error)) => {
+            note(&format!(
+                "warning: cannot tell whether the bucket of the state has versioning: {error}"
+            ));
+        }
+        Notice::Watching { holder, left } => note(&format!(
+            "the lease of {holder} has run out: it is dead if it does not renew it within {} s",
+            left.as_secs_f32().ceil()
+        )),
+    }
+}
+
 /// A command that failed.
 pub(crate) fn fail(fail: &Fail) {
     if fail.rendered {
@@ -106,6 +126,23 @@ pub(crate) fn problems(problems: &[Problem]) -> String {
     text
 }
 
+/// What a look at the clouds has given back to the state.
+pub(crate) fn rebuilt(rebuilt: &Rebuilt) -> String {
+    let mut text = format!("{} resources are known again\n", rebuilt.found);
+    for (address, ids) in &rebuilt.ambiguous {
+        let label = paint(Ink::Red, "not clear:");
+        text += &format!("{label} {address} may be {}\n", ids.join(" or "));
+        let hint = paint(Ink::Bold, "     hint:");
+        text += &format!(
+            "{hint} delete what is not in use, or remove its `dbxctl:` tags, and rebuild again\n"
+        );
+    }
+    for address in &rebuilt.missing {
+        text += &format!("not found: {address}; the next apply makes it\n");
+    }
+    text
+}
+
 /// What is left after an apply that did not get through: every failure, with what to do.
 pub(crate) fn unfinished(outcome: &Outcome) -> String {
     let mut text = String::from("\n");
@@ -122,22 +159,18 @@ pub(crate) fn unfinished(outcome: &Outcome) -> String {
     text
 }
 
+/// The first few of many, and how many more there are.
+pub(crate) fn some_of(all: impl ExactSizeIterator<Item = impl Display>) -> String {
+    const SHOWN: usize = 3;
+    let more = all.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = all.take(SHOWN).map(|one| one.to_string()).collect();
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
 fn advice(error: &StepError) -> &'static str {
-    use cloud::Class;
     match error {
-        StepError::Cloud { source, .. } => match source.class {
-            Class::Denied => "give the identity of `dbxctl whoami` the permission for this call",
-            Class::Invalid => "the service refuses the request: correct the spec",
-            Class::InUse => "something outside this stack still uses it: find and detach it",
-            Class::AlreadyExists => {
-                "something of that name exists: rename one of them, or use it by its id"
-            }
-            Class::Propagating => {
-                "if it stays: the role's trust or policy is wrong, or an organisation policy forbids it"
-            }
-            Class::Throttled | Class::Transient => "the service is slow or down: try again later",
-            Class::NotFound | Class::Other => "see the service's message above",
-        },
+        StepError::Cloud { source, .. } => advice_on(source.class),
         StepError::Deadline { .. } => {
             "see what the service's console says; the next apply goes on waiting"
         }
@@ -151,13 +184,40 @@ fn advice(error: &StepError) -> &'static str {
         StepError::Ambiguous(_) => "delete the one that is not in use",
         StepError::Foreign(_) => "give it another name in the spec, or use it by its id",
         StepError::Bug(_) => "please report this",
+        StepError::State(StateError::Lost { .. }) => {
+            "wait until the other run has ended, then run the same command again"
+        }
         StepError::State(_) => "make the state writable again before anything else",
         StepError::Interrupted(_) => "run the same command again",
     }
 }
 
-/// Asks until a line is typed; only `word` agrees.
-pub(crate) fn confirm(question: &str, word: &str) -> Result<bool> {
+/// What to do about an error of that class.
+pub(crate) fn advice_on(class: Class) -> &'static str {
+    match class {
+        Class::Denied => "give the identity of `dbxctl whoami` the permission for this call",
+        Class::Invalid => "the service refuses the request: correct the spec",
+        Class::InUse => "something outside this stack still uses it: find and detach it",
+        Class::AlreadyExists => {
+            "something of its name or in its place exists: change one of them, or use it by its id"
+        }
+        Class::Propagating => {
+            "if it stays: the role's trust or policy is wrong, or an organisation policy forbids it"
+        }
+        Class::Throttled | Class::Transient => {
+            "the service is slow, down, or not reached: check the network, and try again later"
+        }
+        Class::NotFound | Class::Other => "see the service's message above",
+    }
+}
+
+/// Asks until a line is typed; only `word` agrees. Others go on meanwhile.
+pub(crate) async fn confirm(question: String, word: String) -> Result<bool> {
+    let asked = tokio::task::spawn_blocking(move || ask(&question, &word)).await;
+    asked.unwrap_or_else(|error| Err(Fail::new(Exit::Error, format!("bug: {error}"))))
+}
+
+fn ask(question: &str, word: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Fail::new(Exit::Error, "nobody is there to confirm; nothing was touched")
             .hint("pass `--yes`, or save a plan with `plan --out` and apply that"));

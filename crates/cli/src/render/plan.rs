@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    Action, Consequence, Effect, Group, Headline, Impact, Plan, PlannedChange, Step, Why, as_output,
+    Action, Consequence, Effect, Group, Headline, Impact, Move, Plan, PlannedChange, Step, Why,
+    as_output,
 };
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
@@ -45,6 +46,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         }
         text.push('\n');
     }
+    text += &bookkeeping(plan);
     text += &notes;
     let sum = plan.summary();
     let replaced = format!("{} workspaces replaced", workspaces_replaced(plan));
@@ -55,6 +57,28 @@ pub(crate) fn plan(plan: &Plan) -> String {
         sum.destroy,
         if workspaces_replaced(plan) > 0 { paint(Ink::Red, &replaced) } else { replaced },
     );
+    text
+}
+
+/// What changes in the state alone.
+fn bookkeeping(plan: &Plan) -> String {
+    let mut text = String::new();
+    if !plan.moved.is_empty() {
+        text +=
+            &format!("{}\n", paint(Ink::Bold, "renamed here, nothing of it changes in the clouds"));
+        for Move { from, to } in &plan.moved {
+            text += &format!("  {} {from} → {to}\n", paint(Ink::Yellow, "  >"));
+        }
+        text.push('\n');
+    }
+    if plan.left().next().is_some() {
+        text += &format!("{}\n", paint(Ink::Bold, "forgotten, but not deleted"));
+        for (address, id) in plan.left() {
+            text +=
+                &format!("  {} {address}  {}\n", paint(Ink::Yellow, "  ×"), paint(Ink::Dim, id));
+        }
+        text.push('\n');
+    }
     text
 }
 

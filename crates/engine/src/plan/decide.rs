@@ -59,7 +59,7 @@ pub(super) fn decide(
 }
 
 /// The graph's addresses so that each comes after all it needs or is checked against; by name where that leaves a choice.
-fn parents_first(graph: &Graph) -> Vec<Address> {
+pub(crate) fn parents_first(graph: &Graph) -> Vec<Address> {
     let mut order = Vec::new();
     let mut done = BTreeSet::new();
     for address in graph.nodes.keys() {
@@ -174,7 +174,7 @@ impl<'a> Pass<'a> {
     fn given_up(&mut self, address: &Address, record: &Record, used: &str) {
         if record.id.as_deref().is_none_or(|id| id == used) && record.deposed.is_empty() {
             // The very object: from now on it is only used.
-            return self.relate(address, record, &record.group, BTreeSet::new(), true);
+            return self.forget(address, record, None);
         }
         self.removed(address, record, "the spec uses another object instead");
     }
@@ -219,19 +219,38 @@ impl<'a> Pass<'a> {
     fn without_id(&mut self, kind: &'static dyn AnyKind, fresh: Draft) {
         let address = fresh.address.clone();
         let found = self.world.found.get(&address).map_or(&[][..], Vec::as_slice);
-        match found {
-            [] => self.out.drafts.push(fresh),
-            [Found::Ours(id)] => match self.world.seen(&address, id) {
-                Some(seen) => self.existing(kind, fresh, None, id, seen),
-                None => self.out.drafts.push(fresh),
-            },
-            [Found::Foreign(id)] => self.problem(
+        let Role::Managed { props } = &self.graph.nodes[&address].role else { return };
+        let generations = self.world.generations(kind, &address, props);
+        match (found, generations.as_deref()) {
+            (_, Some([])) => self.out.drafts.push(fresh),
+            (_, Some([(generation, id)])) => {
+                let Some(seen) = self.world.seen(&address, id) else {
+                    return self.out.drafts.push(fresh);
+                };
+                let props = with_generation(self.kinds, &address, props, *generation);
+                let props = bind(&props, &|o| self.known(o));
+                let fresh = Draft { generation: *generation, props, ..fresh };
+                self.existing(kind, fresh, None, id, seen);
+            }
+            (_, Some(several)) => {
+                let ids: Vec<&str> = several.iter().map(|(_, id)| *id).collect();
+                let message = format!(
+                    "the state does not know it, but a replacement has left {}",
+                    ids.join(", ")
+                );
+                self.problem(
+                    &address,
+                    message,
+                    Some("restore what is known with `dbxctl state rebuild`"),
+                );
+            }
+            ([Found::Foreign(id)], None) => self.problem(
                 &address,
                 format!("`{id}` exists already and was not made by this stack"),
                 Some("give it another name in the spec, or use it by its id"),
             ),
-            several => {
-                let ids: Vec<String> = several.iter().map(|f| f.id().clone()).collect();
+            (several, None) => {
+                let ids: Vec<&str> = several.iter().map(|f| f.id().as_str()).collect();
                 self.problem(
                     &address,
                     format!("more than one object carries its mark: {}", ids.join(", ")),
@@ -309,7 +328,7 @@ impl<'a> Pass<'a> {
             self.out.unchanged += 1;
             self.kept.insert(address.clone(), (id.to_owned(), seen));
             if let Some(record) = record {
-                self.relate(&address, record, &fresh.group, fresh.needs, false);
+                self.relate(&address, record, &fresh.group, fresh.needs);
             }
             return;
         };
@@ -338,12 +357,28 @@ impl<'a> Pass<'a> {
         record: &Record,
         group: &Group,
         needs: BTreeSet<Address>,
-        forget: bool,
     ) {
-        if forget || record.needs != needs || record.group != *group {
+        if record.needs != needs || record.group != *group {
             let (address, group) = (address.clone(), group.clone());
-            self.out.related.push(Relation { address, group, needs, forget });
+            let (forget, leaves) = (false, None);
+            self.out.related.push(Relation { address, group, needs, forget, leaves });
         }
+    }
+
+    /// The object of ours at an address, if it is there.
+    fn object(&self, address: &Address, record: &Record) -> Option<String> {
+        let found = || {
+            let ours = self.world.found.get(address)?.iter().find(|f| f.is_ours())?;
+            Some(ours.id().clone())
+        };
+        let id = record.id.clone().or_else(found)?;
+        self.world.seen(address, &id).is_some().then_some(id)
+    }
+
+    fn forget(&mut self, address: &Address, record: &Record, leaves: Option<String>) {
+        let (address, group) = (address.clone(), record.group.clone());
+        let (needs, forget) = (BTreeSet::new(), true);
+        self.out.related.push(Relation { address, group, needs, forget, leaves });
     }
 
     /// What an earlier create-first replacement has left to remove.
@@ -360,6 +395,11 @@ impl<'a> Pass<'a> {
             if self.graph.nodes.contains_key(address) {
                 continue;
             }
+            if self.graph.forget.iter().any(|part| part.holds(&record.group, address)) {
+                let leaves = self.object(address, record);
+                self.forget(address, record, leaves);
+                continue;
+            }
             self.removed(address, record, "it is no longer in the spec");
         }
     }
@@ -367,27 +407,18 @@ impl<'a> Pass<'a> {
     /// Removes all objects of an address, if that is allowed.
     fn removed(&mut self, address: &Address, record: &Record, because: &str) {
         let Some(kind) = self.kind(address) else { return };
-        let id = record.id.clone().or_else(|| {
-            let found = self.world.found.get(address)?;
-            found.iter().find_map(|f| match f {
-                Found::Ours(id) => Some(id.clone()),
-                Found::Foreign(_) => None,
-            })
-        });
         self.deposed(address, record);
-        let exists = id.as_ref().is_some_and(|id| self.world.seen(address, id).is_some());
-        if !exists {
+        let Some(id) = self.object(address, record) else {
             if record.deposed.is_empty() {
-                self.relate(address, record, &record.group, BTreeSet::new(), true);
+                self.forget(address, record, None);
             }
             return;
-        }
+        };
         if kind.precious() && !self.graph.deletion_allowed.contains(&record.group) {
-            let id = id.unwrap_or_default();
             let message = format!("`{id}` would be deleted with what it holds: {because}");
             return self.problem(address, message, Some(CONSENT));
         }
-        self.delete(address, record, id, record.needs.clone(), because);
+        self.delete(address, record, Some(id), record.needs.clone(), because);
     }
 
     fn delete(

@@ -4,6 +4,8 @@ mod decide;
 mod headline;
 mod order;
 
+pub(crate) use decide::parents_first;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
@@ -14,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::diff::{Consequence, Effect, Meaning};
 use crate::graph::{Graph, Group};
 use crate::refresh::World;
-use crate::state::State;
+use crate::state::{Move, State};
 use crate::value::Address;
 use crate::world::Kinds;
 
@@ -36,6 +38,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Resources that stay as they are.
     pub unchanged: usize,
+    /// Resources that have another address from now on; their objects stay as they are.
+    pub moved: Vec<Move>,
     /// Resources that only hang together in another way; bookkeeping without calls.
     pub related: Vec<Relation>,
     /// What happens to living workspaces and the like, each with the steps it takes.
@@ -76,8 +80,11 @@ pub struct Relation {
     pub address: Address,
     pub group: Group,
     pub needs: BTreeSet<Address>,
-    /// The object is only used from now on, or gone already: forget it.
+    /// The object is only used from now on, or gone already, or the spec says so: forget it.
     pub forget: bool,
+    /// The object that stays although nobody manages it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<String>,
 }
 
 /// What a step is for, as a reader of the plan sees it.
@@ -188,25 +195,31 @@ pub fn plan(
     world: &World,
     kinds: Kinds,
 ) -> Result<Plan, Vec<Problem>> {
-    let decisions = decide::decide(graph, state, world, kinds)?;
-    let steps = order::steps(decisions.drafts, graph, state, kinds)?;
+    let (state, moved) = state.renamed(graph);
+    let decisions = decide::decide(graph, &state, world, kinds)?;
+    let steps = order::steps(decisions.drafts, graph, &state, kinds)?;
+    let headlines = headline::headlines(&steps, graph, &state);
     Ok(Plan {
         format: PLAN_FORMAT,
         written_by: crate::WRITTEN_BY.to_owned(),
         stack: graph.stack.clone(),
-        lineage: state.lineage.clone(),
+        lineage: state.lineage,
         serial: state.serial,
         graph_sha256: fingerprint(graph),
-        headlines: headline::headlines(&steps, graph, state),
+        headlines,
         notes: decisions.notes,
         steps,
         unchanged: decisions.unchanged,
+        moved,
         related: decisions.related,
     })
 }
 
 fn fingerprint(graph: &Graph) -> String {
-    let text = serde_json::to_string(&graph.nodes).expect("a graph is plain data");
+    hash(&serde_json::to_string(&graph.nodes).expect("a graph is plain data"))
+}
+
+fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -220,9 +233,19 @@ pub struct Summary {
 }
 
 impl Plan {
-    /// Whether there is nothing to do. Bookkeeping does not count.
+    /// Whether there is nothing to do. Bookkeeping does not count, unless somebody asked for it.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.moved.is_empty() && self.left().next().is_none()
+    }
+
+    /// What is forgotten although the object stays: address and id.
+    pub fn left(&self) -> impl Iterator<Item = (&Address, &str)> {
+        self.related.iter().filter_map(|r| Some((&r.address, r.leaves.as_deref()?)))
+    }
+
+    /// Tells this plan from every other.
+    pub fn sha256(&self) -> String {
+        hash(&serde_json::to_string(self).expect("a plan is plain data"))
     }
 
     /// The closing line's figures. A replacement counts once as add and once as destroy.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::diff::Diff;
 use crate::graph::{Node, Role};
-use crate::kind::{AnyKind, Found, Readiness, Replace, Waits};
+use crate::kind::{AnyKind, Found, Mark, Readiness, Replace, Waits};
 use crate::state::{Record, Status};
 use crate::value::{Output, output_json};
 
@@ -29,8 +29,14 @@ impl AnyKind for Toy {
     fn precious(&self) -> bool {
         self.2
     }
+    fn unique(&self) -> bool {
+        false
+    }
     fn waits(&self) -> Waits {
         Waits::default()
+    }
+    fn mark(&self, props: &Value, _: &Mark) -> cloud::Result<Value> {
+        Ok(props.clone())
     }
     fn diff(&self, want: &Value, have: &Value) -> cloud::Result<Diff> {
         Ok(Diff::default()

@@ -17,7 +17,8 @@ use futures::FutureExt;
 use futures::future::try_join5;
 use serde::{Deserialize, Serialize};
 
-use super::single::{apart, at_birth, is_for, side_by_side};
+use super::single::side_by_side;
+use super::{is_for, without_platform};
 use crate::Tags;
 
 /// The region whose buckets have no location constraint.
@@ -71,11 +72,16 @@ impl Kind for Bucket {
     const NAME: &'static str = "aws.bucket";
     const SERVICE: &'static str = "s3";
     const PRECIOUS: bool = true;
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = BucketName;
     type Props = Props;
     type Seen = Seen;
+
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { name, region, encryption, versioning, block_public_access, ownership, tags } =
@@ -117,15 +123,15 @@ impl Kind for Bucket {
             let (name, address) = (wanted.props.name.clone(), wanted.address.clone());
             let account = account.clone();
             async move {
-                let marks = match tags(cloud, &name, Some(&account)).await {
-                    Ok(tags) => apart(tags).0,
+                let tags = match tags(cloud, &name, Some(&account)).await {
+                    Ok(tags) => tags,
                     Err(error) if error.class == Class::NotFound => return Ok(Vec::new()),
                     // It exists, but it is somebody else's or lives elsewhere.
                     Err(error) if is_elsewhere(&error) => Tags::new(),
                     Err(error) => return Err(error),
                 };
                 let id = BucketName(name);
-                let ours = is_for(&marks, stack, address.as_str());
+                let ours = is_for(&tags, stack, address.as_str());
                 Ok(vec![if ours { Found::Ours(id) } else { Found::Foreign(id) }])
             }
             .boxed()
@@ -133,10 +139,10 @@ impl Kind for Bucket {
         side_by_side(wanted.iter().map(candidate).collect()).await
     }
 
-    /// With its marks, so that there is no moment at which it is ours and does not say so.
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<BucketName> {
+    /// With its tags, so that there is no moment at which it is ours and does not say so.
+    async fn create(cloud: &Aws, props: &Props) -> Result<BucketName> {
         let (action, name) = ("s3:CreateBucket", props.name.as_str());
-        let tags = sdk_tags(action, &at_birth(mark, &props.tags))?;
+        let tags = sdk_tags(action, &props.tags)?;
         let mut configuration = CreateBucketConfiguration::builder().set_tags(Some(tags));
         if props.region == FIRST_REGION {
             // Here alone S3 says yes to making a bucket that we own already.
@@ -151,7 +157,9 @@ impl Kind for Bucket {
         }
         let call = cloud.s3.create_bucket().bucket(name);
         let call = call.create_bucket_configuration(configuration.build());
-        call.send().await.named(action)?;
+        let answer = call.send().await.named(action)?;
+        // Any page with status 200 looks like a yes.
+        super::sent(action, "Location", answer.location)?;
         Ok(BucketName(props.name.clone()))
     }
 
@@ -196,10 +204,7 @@ impl Kind for Bucket {
             call.send().await.named("s3:PutBucketVersioning")?;
         }
         if diff.has("tags") {
-            // The whole set is replaced, so our marks are read and written back.
-            let (mut all, _) = apart(tags(cloud, name, None).await?);
-            all.extend(props.tags.clone());
-            put_tags(cloud, name, &all).await?;
+            put_tags(cloud, name, &props.tags).await?;
         }
         Ok(())
     }
@@ -264,7 +269,7 @@ async fn see(cloud: &Aws, name: &str) -> Result<Option<Seen>> {
                 versioning,
                 block_public_access,
                 ownership,
-                tags: apart(tags).1,
+                tags,
             }))
         }
         Err(error) if error.class == Class::NotFound => Ok(None),
@@ -339,7 +344,7 @@ pub(super) async fn tags(cloud: &Aws, name: &str, owner: Option<&str>) -> Result
     let call = call.set_expected_bucket_owner(owner.map(str::to_owned));
     let answer = call.send().await.named("s3:GetBucketTagging");
     let tags = setting(answer, "NoSuchTagSet")?.map(|answer| answer.tag_set).unwrap_or_default();
-    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+    Ok(without_platform(tags.into_iter().map(|tag| (tag.key, tag.value))))
 }
 
 async fn put_tags(cloud: &Aws, name: &str, tags: &Tags) -> Result<()> {

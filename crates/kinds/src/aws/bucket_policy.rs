@@ -4,7 +4,7 @@
 
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Ref, Wanted};
+use engine::{Diff, Found, Kind, Ref, Wanted};
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,7 @@ pub struct Seen {
 impl Kind for BucketPolicy {
     const NAME: &'static str = "aws.bucket_policy";
     const SERVICE: &'static str = "s3";
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = BucketPolicyId;
@@ -85,7 +86,7 @@ impl Kind for BucketPolicy {
         side_by_side(wanted.iter().map(candidate).collect()).await
     }
 
-    async fn create(cloud: &Aws, _mark: &Mark, props: &Props) -> Result<BucketPolicyId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<BucketPolicyId> {
         let bucket = props.bucket.get()?;
         put(cloud, &bucket.0, &props.policy).await?;
         Ok(BucketPolicyId(bucket.0.clone()))

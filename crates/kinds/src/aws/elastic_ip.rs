@@ -42,6 +42,10 @@ impl Kind for ElasticIp {
     type Props = Props;
     type Seen = Seen;
 
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
+
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { tags } = want;
         Diff::default().update("tags", tags, &have.tags)
@@ -52,7 +56,7 @@ impl Kind for ElasticIp {
         for filters in super::filters("allocation-id", ids) {
             for address in describe(cloud, filters).await? {
                 if let Some(id) = address.allocation_id() {
-                    let tags = super::chosen_tags(address.tags());
+                    let tags = super::tags(address.tags());
                     let public_ip = address.public_ip().unwrap_or_default().to_owned();
                     all.insert(AllocationId::from(id), Seen { tags, public_ip });
                 }
@@ -70,8 +74,8 @@ impl Kind for ElasticIp {
         Ok(super::by_mark(stack, wanted, all.iter().map(|a| (a.allocation_id(), a.tags()))))
     }
 
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<AllocationId> {
-        let tags = super::birth_tags(ResourceType::ElasticIp, mark, &props.tags);
+    async fn create(cloud: &Aws, props: &Props) -> Result<AllocationId> {
+        let tags = super::birth_tags(ResourceType::ElasticIp, &props.tags);
         let call = cloud.ec2.allocate_address().domain(DomainType::Vpc).tag_specifications(tags);
         let answer = call.send().await.named("ec2:AllocateAddress")?;
         Ok(AllocationId(super::sent("ec2:AllocateAddress", "allocationId", answer.allocation_id)?))

@@ -10,8 +10,9 @@ use engine::{Diff, Found, Kind, Mark, Out, Ref, Replace, Wanted};
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
+use super::is_for;
 use super::role::{RoleName, before, sdk_tags, tags_of};
-use super::single::{apart, at_birth, changes, is_for, side_by_side};
+use super::single::{changes, side_by_side};
 use crate::{Arn, Tags};
 
 /// The ARN of the profile.
@@ -43,11 +44,16 @@ impl Kind for InstanceProfile {
     const NAME: &'static str = "aws.instance_profile";
     const SERVICE: &'static str = "iam";
     const REPLACE: Replace = Replace::CreateFirst { name: None };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = InstanceProfileName;
     type Props = Props;
     type Seen = Seen;
+
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { name, role, tags } = want;
@@ -74,9 +80,8 @@ impl Kind for InstanceProfile {
             let (name, address) = (wanted.props.name.clone(), wanted.address.clone());
             async move {
                 let Some(profile) = get(cloud, &name).await? else { return Ok(Vec::new()) };
-                let (marks, _) = apart(tags_of(profile.tags()));
                 let id = InstanceProfileName(name);
-                let ours = is_for(&marks, stack, address.as_str());
+                let ours = is_for(&tags_of(profile.tags()), stack, address.as_str());
                 Ok(vec![if ours { Found::Ours(id) } else { Found::Foreign(id) }])
             }
             .boxed()
@@ -85,9 +90,9 @@ impl Kind for InstanceProfile {
     }
 
     /// Without its role, which the first update adds.
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<InstanceProfileName> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<InstanceProfileName> {
         let action = "iam:CreateInstanceProfile";
-        let tags = sdk_tags(action, &at_birth(mark, &props.tags))?;
+        let tags = sdk_tags(action, &props.tags)?;
         let call = cloud.iam.create_instance_profile().instance_profile_name(&props.name);
         call.set_tags(Some(tags)).send().await.named(action)?;
         Ok(InstanceProfileName(props.name.clone()))
@@ -141,7 +146,7 @@ fn see(profile: &Described) -> Seen {
     Seen {
         name: profile.instance_profile_name().to_owned(),
         role: profile.roles().first().map(|role| RoleName(role.role_name().to_owned())),
-        tags: apart(tags_of(profile.tags())).1,
+        tags: tags_of(profile.tags()),
         arn: Arn(profile.arn().to_owned()),
     }
 }

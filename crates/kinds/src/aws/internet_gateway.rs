@@ -43,6 +43,10 @@ impl Kind for InternetGateway {
     type Props = Props;
     type Seen = Seen;
 
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
+
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, tags } = want;
         // A VPC that is made anew cannot wait for its predecessor's gateway: that one holds it back.
@@ -75,8 +79,8 @@ impl Kind for InternetGateway {
     }
 
     /// Attached nowhere yet: that is an update.
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<InternetGatewayId> {
-        let tags = super::birth_tags(ResourceType::InternetGateway, mark, &props.tags);
+    async fn create(cloud: &Aws, props: &Props) -> Result<InternetGatewayId> {
+        let tags = super::birth_tags(ResourceType::InternetGateway, &props.tags);
         let call = cloud.ec2.create_internet_gateway().tag_specifications(tags);
         let answer = call.send().await.named("ec2:CreateInternetGateway")?;
         let id = answer.internet_gateway.and_then(|g| g.internet_gateway_id);
@@ -125,7 +129,7 @@ fn seen(gateway: &types::InternetGateway) -> Result<(InternetGatewayId, Seen)> {
     });
     let seen = Seen {
         vpc: attachment.and_then(|a| a.vpc_id()).map(VpcId::from),
-        tags: super::chosen_tags(gateway.tags()),
+        tags: super::tags(gateway.tags()),
     };
     Ok((id.into(), seen))
 }

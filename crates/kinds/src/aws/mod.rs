@@ -84,43 +84,48 @@ fn by_mark<'a, P, I: Id>(
     wanted.iter().map(|w| marked.get(w.address.as_str()).cloned().unwrap_or_default()).collect()
 }
 
-/// Marks and tags for an object that is about to be made.
-fn birth_tags(kind: ResourceType, mark: &Mark, tags: &Tags) -> TagSpecification {
-    let marks = [(STACK_TAG, mark.stack.as_str()), (ADDRESS_TAG, mark.address.as_str())];
-    let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let tags = marks.into_iter().chain(tags).map(tag).collect();
+/// Puts the mark among the tags that are wanted.
+fn put_mark(tags: &mut Tags, mark: &Mark) {
+    tags.insert(STACK_TAG.to_owned(), mark.stack.clone());
+    tags.insert(ADDRESS_TAG.to_owned(), mark.address.as_str().to_owned());
+}
+
+/// Whether the tags say that the object was made for this stack and address.
+fn is_for(tags: &Tags, stack: &str, address: &str) -> bool {
+    let has = |key: &str, value: &str| tags.get(key).is_some_and(|have| have == value);
+    has(STACK_TAG, stack) && has(ADDRESS_TAG, address)
+}
+
+/// The tags of an object that is about to be made.
+fn birth_tags(kind: ResourceType, tags: &Tags) -> TagSpecification {
+    let tags = tags.iter().map(tag).collect();
     TagSpecification::builder().resource_type(kind).set_tags(Some(tags)).build()
 }
 
-fn tag((key, value): (&str, &str)) -> Tag {
+fn tag((key, value): (&String, &String)) -> Tag {
     Tag::builder().key(key).value(value).build()
 }
 
-/// The tags somebody chose: without our marks and without the platform's own.
-fn chosen_tags(tags: &[Tag]) -> Tags {
-    tags.iter()
-        .map(|t| (t.key().unwrap_or_default(), t.value().unwrap_or_default()))
-        .filter(|(key, _)| *key != STACK_TAG && *key != ADDRESS_TAG && !key.starts_with("aws:"))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+/// The tags of an object, the mark among them, without the platform's own.
+fn tags(tags: &[Tag]) -> Tags {
+    let pair = |t: &Tag| Some((t.key()?.to_owned(), t.value().unwrap_or_default().to_owned()));
+    without_platform(tags.iter().filter_map(pair))
 }
 
-/// Makes the chosen tags what `tags` says, if the diff names them: at most two calls.
+/// Tags without those AWS itself puts there.
+fn without_platform(tags: impl IntoIterator<Item = (String, String)>) -> Tags {
+    tags.into_iter().filter(|(key, _)| !key.starts_with("aws:")).collect()
+}
+
+/// Makes the tags what `tags` says, if the diff names them: at most two calls.
 async fn update_tags(cloud: &Aws, id: &impl Id, tags: &Tags, diff: &Diff) -> Result<()> {
     let Some(change) = diff.changes.iter().find(|c| c.field == "tags") else {
         return Ok(());
     };
     let before: Tags = serde_json::from_value(change.before.clone()).unwrap_or_default();
-    let added: Vec<Tag> = tags
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(value))
-        .map(|(key, value)| tag((key, value)))
-        .collect();
-    let removed: Vec<Tag> = before
-        .keys()
-        .filter(|key| !tags.contains_key(*key))
-        .map(|key| Tag::builder().key(key).build())
-        .collect();
+    let (set, gone) = single::changes(&before, tags);
+    let added: Vec<Tag> = set.iter().map(tag).collect();
+    let removed: Vec<Tag> = gone.iter().map(|key| Tag::builder().key(key).build()).collect();
     if !added.is_empty() {
         let call = cloud.ec2.create_tags().resources(id.to_string()).set_tags(Some(added));
         call.send().await.named("ec2:CreateTags")?;
@@ -143,9 +148,9 @@ fn only_in<T: Id>(these: &BTreeSet<T>, those: &BTreeSet<T>) -> Option<Vec<String
     (!ids.is_empty()).then_some(ids)
 }
 
-/// A field the API always sends.
+/// A field the API always sends. An answer without it is somebody else's, or was cut off on the way.
 fn sent<T>(call: &str, field: &str, value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| Error::new(Class::Other, call, format!("the answer lacks `{field}`")))
+    value.ok_or_else(|| Error::new(Class::Transient, call, format!("the answer lacks `{field}`")))
 }
 
 /// A field that holds an IPv4 block.
@@ -167,5 +172,23 @@ fn or_absent<T>(answer: Result<T>) -> Result<()> {
     match answer {
         Err(error) if error.class != Class::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Address;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_is_a_tag_among_others_and_names_one_address_of_one_stack() {
+        let mut wanted = Tags::from([("owner".to_owned(), "x".to_owned())]);
+        let address = Address::new("aws.role", "r");
+        put_mark(&mut wanted, &Mark { stack: "s".to_owned(), address });
+        let platform = ("aws:createdBy".to_owned(), "y".to_owned());
+        assert_eq!(without_platform(wanted.clone().into_iter().chain([platform])), wanted);
+        assert!(is_for(&wanted, "s", "aws.role/r"));
+        assert!(!is_for(&wanted, "s", "aws.role/q") && !is_for(&wanted, "t", "aws.role/r"));
     }
 }

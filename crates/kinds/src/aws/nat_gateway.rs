@@ -55,6 +55,10 @@ impl Kind for NatGateway {
     type Props = Props;
     type Seen = Seen;
 
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
+
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { subnet, address, tags } = want;
         let diff = Diff::default().replace("subnet", subnet, &have.subnet).replace(
@@ -113,14 +117,14 @@ impl Kind for NatGateway {
         Ok(super::by_mark(stack, wanted, all.iter().map(|g| (g.nat_gateway_id(), g.tags()))))
     }
 
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<NatGatewayId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<NatGatewayId> {
         let call = cloud
             .ec2
             .create_nat_gateway()
             .subnet_id(&props.subnet.get()?.0)
             .allocation_id(&props.address.get()?.0)
             .connectivity_type(ConnectivityType::Public)
-            .tag_specifications(super::birth_tags(ResourceType::Natgateway, mark, &props.tags));
+            .tag_specifications(super::birth_tags(ResourceType::Natgateway, &props.tags));
         let answer = call.send().await.named("ec2:CreateNatGateway")?;
         let id = answer.nat_gateway.and_then(|g| g.nat_gateway_id);
         Ok(NatGatewayId(super::sent("ec2:CreateNatGateway", "natGatewayId", id)?))
@@ -155,7 +159,7 @@ fn seen(gateway: &types::NatGateway) -> Result<(NatGatewayId, Seen)> {
     let seen = Seen {
         subnet: super::sent(call, "subnetId", gateway.subnet_id())?.into(),
         address: primary.and_then(|a| a.allocation_id()).map(AllocationId::from),
-        tags: super::chosen_tags(gateway.tags()),
+        tags: super::tags(gateway.tags()),
         state: gateway.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
         public_ip: primary.and_then(|a| a.public_ip()).map(str::to_owned),
         failure,

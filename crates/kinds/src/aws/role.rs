@@ -16,7 +16,8 @@ use futures::future::{try_join_all, try_join3};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::single::{apart, at_birth, changes, is_for, side_by_side};
+use super::single::{changes, side_by_side};
+use super::{is_for, without_platform};
 use crate::policy::{Policy, Principal, Statement};
 use crate::{Arn, Tags};
 
@@ -61,11 +62,16 @@ impl Kind for Role {
     const NAME: &'static str = "aws.role";
     const SERVICE: &'static str = "iam";
     const REPLACE: Replace = Replace::CreateFirst { name: None };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = RoleName;
     type Props = Props;
     type Seen = Seen;
+
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { name, description, trust, inline, managed, tags } = want;
@@ -91,9 +97,8 @@ impl Kind for Role {
             let (name, address) = (wanted.props.name.clone(), wanted.address.clone());
             async move {
                 let Some(role) = get(cloud, &name).await? else { return Ok(Vec::new()) };
-                let (marks, _) = apart(tags_of(role.tags()));
                 let id = RoleName(name);
-                let ours = is_for(&marks, stack, address.as_str());
+                let ours = is_for(&tags_of(role.tags()), stack, address.as_str());
                 Ok(vec![if ours { Found::Ours(id) } else { Found::Foreign(id) }])
             }
             .boxed()
@@ -101,7 +106,7 @@ impl Kind for Role {
         side_by_side(wanted.iter().map(candidate).collect()).await
     }
 
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<RoleName> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<RoleName> {
         let action = "iam:CreateRole";
         let call = cloud
             .iam
@@ -109,7 +114,7 @@ impl Kind for Role {
             .role_name(&props.name)
             .set_description(Some(props.description.clone()).filter(|text| !text.is_empty()))
             .assume_role_policy_document(first_trust(props).to_json()?)
-            .set_tags(Some(sdk_tags(action, &at_birth(mark, &props.tags))?));
+            .set_tags(Some(sdk_tags(action, &props.tags)?));
         call.send().await.named(action)?;
         Ok(RoleName(props.name.clone()))
     }
@@ -219,7 +224,7 @@ async fn see(cloud: &Aws, name: &str) -> Result<Option<Seen>> {
         trust,
         inline,
         managed,
-        tags: apart(tags_of(role.tags())).1,
+        tags: tags_of(role.tags()),
         arn: Arn(role.arn().to_owned()),
         unique_id: role.role_id().to_owned(),
     }))
@@ -268,7 +273,7 @@ pub(super) fn before<T: DeserializeOwned + Default>(diff: &Diff, field: &str) ->
 }
 
 pub(super) fn tags_of(tags: &[Tag]) -> Tags {
-    tags.iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()
+    without_platform(tags.iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())))
 }
 
 pub(super) fn sdk_tags(call: &str, tags: &Tags) -> Result<Vec<Tag>> {

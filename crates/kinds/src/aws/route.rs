@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ::aws::Aws;
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Ref, Wanted};
+use engine::{Diff, Found, Kind, Ref, Wanted};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,7 @@ pub struct Seen {
 impl Kind for Route {
     const NAME: &'static str = "aws.route";
     const SERVICE: &'static str = "ec2";
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = RouteId;
@@ -81,7 +82,7 @@ impl Kind for Route {
         Ok(wanted.iter().map(|w| found(w).into_iter().collect()).collect())
     }
 
-    async fn create(cloud: &Aws, _mark: &Mark, props: &Props) -> Result<RouteId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<RouteId> {
         let table = props.table.get()?;
         route_table::create_route(cloud, table, props.destination, &props.target).await?;
         Ok(id(table, props.destination))

@@ -90,6 +90,10 @@ impl Kind for RouteTable {
     type Props = Props;
     type Seen = Seen;
 
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
+
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, routes, subnets, tags } = want;
         let diff =
@@ -124,12 +128,12 @@ impl Kind for RouteTable {
     }
 
     /// Without routes and subnets: those are updates.
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<RouteTableId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<RouteTableId> {
         let call = cloud
             .ec2
             .create_route_table()
             .vpc_id(&props.vpc.get()?.0)
-            .tag_specifications(super::birth_tags(ResourceType::RouteTable, mark, &props.tags));
+            .tag_specifications(super::birth_tags(ResourceType::RouteTable, &props.tags));
         let answer = call.send().await.named("ec2:CreateRouteTable")?;
         let id = answer.route_table.and_then(|t| t.route_table_id);
         Ok(RouteTableId(super::sent("ec2:CreateRouteTable", "routeTableId", id)?))
@@ -187,7 +191,7 @@ fn seen(table: &types::RouteTable) -> Result<(RouteTableId, Seen)> {
         vpc: super::sent(call, "vpcId", table.vpc_id())?.into(),
         routes: routes(table)?,
         subnets: associations(table).into_keys().collect(),
-        tags: super::chosen_tags(table.tags()),
+        tags: super::tags(table.tags()),
     };
     Ok((id.into(), seen))
 }

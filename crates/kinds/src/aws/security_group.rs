@@ -41,11 +41,16 @@ impl Kind for SecurityGroup {
     const NAME: &'static str = "aws.security_group";
     const SERVICE: &'static str = "ec2";
     const REPLACE: Replace = Replace::CreateFirst { name: Some("name") };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = GroupId;
     type Props = Props;
     type Seen = Seen;
+
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, name, description, tags } = want;
@@ -75,14 +80,14 @@ impl Kind for SecurityGroup {
     }
 
     /// With the rule AWS gives each new group, everything out: its rules are another kind's.
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<GroupId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<GroupId> {
         let call = cloud
             .ec2
             .create_security_group()
             .vpc_id(&props.vpc.get()?.0)
             .group_name(&props.name)
             .description(&props.description)
-            .tag_specifications(super::birth_tags(ResourceType::SecurityGroup, mark, &props.tags));
+            .tag_specifications(super::birth_tags(ResourceType::SecurityGroup, &props.tags));
         let answer = call.send().await.named("ec2:CreateSecurityGroup")?;
         Ok(GroupId(super::sent("ec2:CreateSecurityGroup", "groupId", answer.group_id)?))
     }
@@ -120,7 +125,7 @@ fn seen(group: &types::SecurityGroup) -> Result<(GroupId, Seen)> {
         vpc: super::sent(call, "vpcId", group.vpc_id())?.into(),
         name: group.group_name().unwrap_or_default().to_owned(),
         description: group.description().unwrap_or_default().to_owned(),
-        tags: super::chosen_tags(group.tags()),
+        tags: super::tags(group.tags()),
     };
     Ok((id.into(), seen))
 }

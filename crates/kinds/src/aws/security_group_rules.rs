@@ -7,7 +7,7 @@ use ::aws::ec2::types::{
 };
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Wanted};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,7 @@ pub struct Seen {
 impl Kind for SecurityGroupRules {
     const NAME: &'static str = "aws.security_group_rules";
     const SERVICE: &'static str = "ec2";
+    const UNIQUE: bool = true;
     /// Replaced only for another group: the old one keeps its rules while users move.
     const REPLACE: Replace = Replace::CreateFirst { name: None };
 
@@ -118,7 +119,7 @@ impl Kind for SecurityGroupRules {
     }
 
     /// Without a call: the rule set came to be with its group. Filling it is an update.
-    async fn create(_cloud: &Aws, _mark: &Mark, props: &Props) -> Result<GroupRulesId> {
+    async fn create(_cloud: &Aws, props: &Props) -> Result<GroupRulesId> {
         Ok(GroupRulesId(props.group.get()?.0.clone()))
     }
 

@@ -51,11 +51,16 @@ impl Kind for Subnet {
     const NAME: &'static str = "aws.subnet";
     const SERVICE: &'static str = "ec2";
     const REPLACE: Replace = Replace::CreateFirst { name: None };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = SubnetId;
     type Props = Props;
     type Seen = Seen;
+
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, cidr, zone, public_ips, tags } = want;
@@ -101,14 +106,14 @@ impl Kind for Subnet {
         Ok(super::by_mark(stack, wanted, all.iter().map(|s| (s.subnet_id(), s.tags()))))
     }
 
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<SubnetId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<SubnetId> {
         let call = cloud
             .ec2
             .create_subnet()
             .vpc_id(&props.vpc.get()?.0)
             .cidr_block(props.cidr.to_string())
             .availability_zone(&props.zone)
-            .tag_specifications(super::birth_tags(ResourceType::Subnet, mark, &props.tags));
+            .tag_specifications(super::birth_tags(ResourceType::Subnet, &props.tags));
         let answer = call.send().await.named("ec2:CreateSubnet")?;
         let id = answer.subnet.and_then(|subnet| subnet.subnet_id);
         Ok(SubnetId(super::sent("ec2:CreateSubnet", "subnetId", id)?))
@@ -144,7 +149,7 @@ fn seen(subnet: &types::Subnet) -> Result<(SubnetId, Seen)> {
         cidr: super::block(call, "cidrBlock", subnet.cidr_block())?,
         zone: subnet.availability_zone().unwrap_or_default().to_owned(),
         public_ips: subnet.map_public_ip_on_launch().unwrap_or(false),
-        tags: super::chosen_tags(subnet.tags()),
+        tags: super::tags(subnet.tags()),
         state: subnet.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
         free_addresses: subnet.available_ip_address_count().and_then(|n| u32::try_from(n).ok()),
     };

@@ -47,6 +47,10 @@ impl Kind for Vpc {
     type Props = Props;
     type Seen = Seen;
 
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
+
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { cidr, dns_support, dns_hostnames, tags } = want;
         Diff::default()
@@ -84,12 +88,12 @@ impl Kind for Vpc {
         Ok(super::by_mark(stack, wanted, vpcs.iter().map(|vpc| (vpc.vpc_id(), vpc.tags()))))
     }
 
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<VpcId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<VpcId> {
         let call = cloud
             .ec2
             .create_vpc()
             .cidr_block(props.cidr.to_string())
-            .tag_specifications(super::birth_tags(ResourceType::Vpc, mark, &props.tags));
+            .tag_specifications(super::birth_tags(ResourceType::Vpc, &props.tags));
         let answer = call.send().await.named("ec2:CreateVpc")?;
         let id = answer.vpc.and_then(|vpc| vpc.vpc_id);
         Ok(VpcId(super::sent("ec2:CreateVpc", "vpcId", id)?))
@@ -154,7 +158,7 @@ async fn seen(cloud: &Aws, vpc: &types::Vpc) -> Result<Option<(VpcId, Seen)>> {
         cidr: super::block(call, "cidrBlock", vpc.cidr_block())?,
         dns_support,
         dns_hostnames,
-        tags: super::chosen_tags(vpc.tags()),
+        tags: super::tags(vpc.tags()),
         state: vpc.state().map(|s| s.as_str().to_owned()).unwrap_or_default(),
     };
     Ok(Some((VpcId(id.to_owned()), seen)))

@@ -84,6 +84,10 @@ impl Kind for VpcEndpoint {
     type Props = Props;
     type Seen = Seen;
 
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
+
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props {
             vpc,
@@ -172,7 +176,7 @@ impl Kind for VpcEndpoint {
         Ok(super::by_mark(stack, wanted, all.iter().map(|e| (e.vpc_endpoint_id(), e.tags()))))
     }
 
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<VpcEndpointId> {
+    async fn create(cloud: &Aws, props: &Props) -> Result<VpcEndpointId> {
         let none = BTreeSet::new();
         let interface = props.flavour == Flavour::Interface;
         let policy = props.policy.as_ref().map(Policy::to_json).transpose()?;
@@ -190,7 +194,7 @@ impl Kind for VpcEndpoint {
             .set_security_group_ids(super::only_in(&super::bound(&props.groups)?, &BTreeSet::new()))
             .set_private_dns_enabled(interface.then_some(props.private_dns))
             .set_policy_document(policy)
-            .tag_specifications(super::birth_tags(ResourceType::VpcEndpoint, mark, &props.tags));
+            .tag_specifications(super::birth_tags(ResourceType::VpcEndpoint, &props.tags));
         let answer = call.send().await.named("ec2:CreateVpcEndpoint")?;
         let id = answer.vpc_endpoint.and_then(|e| e.vpc_endpoint_id);
         Ok(VpcEndpointId(super::sent("ec2:CreateVpcEndpoint", "vpcEndpointId", id)?))
@@ -275,7 +279,7 @@ fn seen(endpoint: &types::VpcEndpoint) -> Result<(VpcEndpointId, Seen)> {
             && endpoint.private_dns_enabled().unwrap_or(false),
         // A policy we cannot make sense of differs from any we want, so it is shown and replaced.
         policy: endpoint.policy_document().and_then(|text| Policy::from_json(text).ok()),
-        tags: super::chosen_tags(endpoint.tags()),
+        tags: super::tags(endpoint.tags()),
         state: state(endpoint),
         dns_names: endpoint
             .dns_entries()

@@ -59,6 +59,10 @@ impl Kind for VpcPeering {
     type Props = Props;
     type Seen = Seen;
 
+    fn mark(props: &mut Props, mark: &Mark) {
+        super::put_mark(&mut props.tags, mark);
+    }
+
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, peer_vpc, peer_account, peer_region, accept, dns_resolution, tags } = want;
         let mut diff = Diff::default().replace("vpc", vpc, &have.vpc).replace(
@@ -123,8 +127,8 @@ impl Kind for VpcPeering {
     }
 
     /// Asks for it only: accepting is an update.
-    async fn create(cloud: &Aws, mark: &Mark, props: &Props) -> Result<PeeringId> {
-        let tags = super::birth_tags(ResourceType::VpcPeeringConnection, mark, &props.tags);
+    async fn create(cloud: &Aws, props: &Props) -> Result<PeeringId> {
+        let tags = super::birth_tags(ResourceType::VpcPeeringConnection, &props.tags);
         let call = cloud
             .ec2
             .create_vpc_peering_connection()
@@ -213,7 +217,7 @@ fn seen(peering: &types::VpcPeeringConnection) -> Result<(PeeringId, Seen)> {
         peer_region,
         accept: matches!(status(peering), "active" | "provisioning"),
         dns_resolution: resolves(ours) && (!one_owner || resolves(theirs)),
-        tags: super::chosen_tags(peering.tags()),
+        tags: super::tags(peering.tags()),
         status: status(peering).to_owned(),
     };
     Ok((id.into(), seen))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Waits, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -40,6 +40,7 @@ impl Kind for Credentials {
     const NAME: &'static str = "databricks.credentials";
     const SERVICE: &'static str = "databricks";
     const REPLACE: Replace = Replace::CreateFirst { name: Some("name") };
+    const UNIQUE: bool = true;
 
     type Cloud = Account;
     type Id = CredentialsId;
@@ -83,7 +84,7 @@ impl Kind for Credentials {
         Ok(wanted.iter().map(candidates).collect())
     }
 
-    async fn create(account: &Account, _mark: &Mark, props: &Props) -> Result<CredentialsId> {
+    async fn create(account: &Account, props: &Props) -> Result<CredentialsId> {
         let body = json!({
             "credentials_name": props.name,
             "aws_credentials": { "sts_role": { "role_arn": props.role_arn.get()? } },

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cloud::Result;
 use databricks::Account;
 use engine::Impact::OneWay;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Waits, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -132,7 +132,7 @@ impl Kind for Network {
         Ok(wanted.iter().map(candidates).collect())
     }
 
-    async fn create(account: &Account, _mark: &Mark, props: &Props) -> Result<NetworkId> {
+    async fn create(account: &Account, props: &Props) -> Result<NetworkId> {
         let mut body = json!({
             "network_name": props.name,
             "vpc_id": props.vpc.get()?,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cloud::Result;
 use databricks::Account;
 use engine::Impact::UsersLoseAccess;
-use engine::{Diff, Found, Kind, Mark, Ref, Wanted};
+use engine::{Diff, Found, Kind, Ref, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -112,11 +112,7 @@ impl Kind for PrivateAccessSettings {
         Ok(wanted.iter().map(candidates).collect())
     }
 
-    async fn create(
-        account: &Account,
-        _mark: &Mark,
-        props: &Props,
-    ) -> Result<PrivateAccessSettingsId> {
+    async fn create(account: &Account, props: &Props) -> Result<PrivateAccessSettingsId> {
         let answer = account.post(PATH, &body(props)?).await?;
         id_in(PATH, "private_access_settings_id", &answer).map(PrivateAccessSettingsId)
     }

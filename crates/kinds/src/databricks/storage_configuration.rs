@@ -5,7 +5,7 @@
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -82,11 +82,7 @@ impl Kind for StorageConfiguration {
         Ok(wanted.iter().map(candidates).collect())
     }
 
-    async fn create(
-        account: &Account,
-        _mark: &Mark,
-        props: &Props,
-    ) -> Result<StorageConfigurationId> {
+    async fn create(account: &Account, props: &Props) -> Result<StorageConfigurationId> {
         let mut body = json!({
             "storage_configuration_name": props.name,
             "root_bucket_info": { "bucket_name": props.bucket.get()? },

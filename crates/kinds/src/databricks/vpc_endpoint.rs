@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Waits, Wanted};
+use engine::{Diff, Found, Kind, Out, Readiness, Ref, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -103,7 +103,7 @@ impl Kind for Registration {
         Ok(candidates)
     }
 
-    async fn create(account: &Account, _mark: &Mark, props: &Props) -> Result<RegistrationId> {
+    async fn create(account: &Account, props: &Props) -> Result<RegistrationId> {
         let body = json!({
             "vpc_endpoint_name": props.name,
             "aws_vpc_endpoint_id": props.endpoint.get()?,

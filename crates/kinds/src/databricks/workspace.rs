@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloud::{Class, Error, Result};
 use databricks::Account;
 use engine::Impact::{ComputeStops, OneWay, UsersLoseAccess};
-use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Waits, Wanted};
+use engine::{Diff, Found, Kind, Out, Readiness, Ref, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -254,7 +254,7 @@ impl Kind for Workspace {
         Ok(wanted.iter().map(candidates).collect())
     }
 
-    async fn create(account: &Account, _mark: &Mark, props: &Props) -> Result<WorkspaceId> {
+    async fn create(account: &Account, props: &Props) -> Result<WorkspaceId> {
         let mut body = json!({
             "workspace_name": props.name,
             "aws_region": props.region,

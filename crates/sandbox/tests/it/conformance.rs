@@ -32,11 +32,17 @@ impl Stage {
         })
     }
 
+    /// The props as a graph would have them, bound.
+    fn wanted(&self, resource: &Resource) -> Value {
+        let mark = Mark { stack: STACK.to_owned(), address: resource.address.clone() };
+        let marked = kind(resource.address.kind()).mark(&resource.props, &mark);
+        self.bound(&marked.expect("props of that kind"))
+    }
+
     async fn create(&self, resource: &Resource) -> String {
-        let mark = mark(resource);
-        let props = self.bound(&resource.props);
+        let props = self.wanted(resource);
         for _ in 0..100 {
-            match self.cloud.create(resource.address.kind(), &mark, &props).await {
+            match self.cloud.create(resource.address.kind(), &props).await {
                 Ok(id) => return id,
                 Err(e) if e.class == Class::Propagating => wait().await,
                 Err(e) => panic!("{}: {e}", resource.address),
@@ -81,7 +87,7 @@ impl Stage {
 
     async fn make(&mut self, resource: &Resource) {
         let id = self.create(resource).await;
-        let props = self.bound(&resource.props);
+        let props = self.wanted(resource);
         self.converge(&resource.address, &id, &props).await;
     }
 
@@ -110,10 +116,6 @@ async fn wait() {
 
 fn kind(name: &str) -> &'static dyn AnyKind {
     kinds::facts().get(name).unwrap_or_else(|| panic!("no kind {name}"))
-}
-
-fn mark(resource: &Resource) -> Mark {
-    Mark { stack: STACK.to_owned(), address: resource.address.clone() }
 }
 
 async fn staged(fixture: &Fixture) -> Stage {
@@ -145,7 +147,7 @@ async fn every_kind_is_made_found_used_and_deleted() {
         for output in fixture.outputs {
             assert!(seen.get(*output).is_some_and(|v| !v.is_null()), "{name} has no {output}");
         }
-        let props = stage.bound(&resource.props);
+        let props = stage.wanted(resource);
         let wanted = [Wanted { address: resource.address.clone(), props }];
         let found = stage.cloud.find(name, STACK, &wanted).await.expect("findable");
         assert_eq!(found, [[Found::Ours(id)]], "{name}");
@@ -179,9 +181,9 @@ async fn every_change_of_a_field_costs_what_the_example_says() {
             let mut stage = staged(&fixture).await;
             stage.make(resource).await;
             let (id, seen) = stage.made[&resource.address].clone();
-            let mut props = resource.props.clone();
-            props[change.field] = change.value.clone();
-            let props = stage.bound(&props);
+            let mut changed = resource.clone();
+            changed.props[change.field] = change.value.clone();
+            let props = stage.wanted(&changed);
             let diff = kind(name).diff(&props, &seen).expect("comparable");
             let costs: Vec<_> = diff.changes.iter().map(|c| (c.field.as_str(), c.effect)).collect();
             assert_eq!(costs, [(change.field, change.effect)], "{name}");
