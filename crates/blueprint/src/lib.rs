@@ -29,6 +29,9 @@ pub fn expand(spec: &Spec) -> Graph {
     for name in &spec.allow_deletion {
         graph.deletion_allowed.insert(Group::Workspace(name.clone()));
     }
+    for name in &spec.allow_emptying {
+        graph.emptying_allowed.insert(Group::Workspace(name.clone()));
+    }
     moved::prepare(spec, &mut graph);
     let spec = &moved::as_first_named(spec);
     let mut builder = Builder { spec, graph };

@@ -233,6 +233,11 @@ pub trait Kind: Send + Sync + 'static {
         let message = format!("bug: {} {id} has no update for {:?}", Self::NAME, diff.fields());
         async move { Err(cloud::Error::new(cloud::Class::Other, "engine", message)) }
     }
+    /// Deletes one page of what the object holds, for good; `false` when nothing was left. The engine
+    /// calls it before a deletion, again and again, and only with the spec's consent.
+    fn empty(_cloud: &Self::Cloud, _id: &Self::Id) -> impl Future<Output = Result<bool>> + Send {
+        std::future::ready(Ok(false))
+    }
     /// Asks for deletion. Waiting, and waiting for dependants, is the engine's.
     fn delete(cloud: &Self::Cloud, id: &Self::Id) -> impl Future<Output = Result<()>> + Send;
 }
@@ -275,6 +280,7 @@ pub trait Calls<E>: AnyKind {
         props: &'a Value,
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>>;
+    fn empty<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<bool>>;
     fn delete<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<()>>;
 }
 
@@ -367,6 +373,9 @@ impl<K: Kind, E: AsRef<K::Cloud> + Sync> Calls<E> for K {
             let (id, props) = (K::Id::from(id.to_owned()), typed::<K, _>("props", props)?);
             K::update(env.as_ref(), &id, &props, diff).await
         })
+    }
+    fn empty<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { K::empty(env.as_ref(), &K::Id::from(id.to_owned())).await })
     }
     fn delete<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { K::delete(env.as_ref(), &K::Id::from(id.to_owned())).await })

@@ -101,6 +101,9 @@ impl<C: Cloud> Cloud for Paced<C> {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.turn(kind, self.cloud.update(kind, id, props, diff)))
     }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.turn(kind, self.cloud.empty(kind, id)))
+    }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.turn(kind, self.cloud.delete(kind, id)))
     }

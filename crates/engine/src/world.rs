@@ -49,6 +49,8 @@ pub trait Cloud: Send + Sync {
         props: &'a Value,
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>>;
+    /// Deletes a page of what one holds; `false` when nothing was left.
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>>;
     /// Asks one to go.
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>>;
 }
@@ -100,6 +102,9 @@ impl<E: Send + Sync> Cloud for Live<E> {
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>> {
         self.kind(kind).update(&self.env, id, props, diff)
+    }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        self.kind(kind).empty(&self.env, id)
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         self.kind(kind).delete(&self.env, id)

@@ -18,6 +18,9 @@ use crate::settings::{Fault, Happens, Operation, Settings};
 use crate::sim::{self, Candidate, Finds, IdForm, Sim, View, between, is_part, refuse, scatter};
 use crate::store::{Delta, Object, OpenError, Store, mark};
 
+/// Objects that one call can delete from a bucket.
+const PAGE: u64 = 1000;
+
 /// A simulated AWS and Databricks account.
 pub struct Sandbox {
     settings: Settings,
@@ -406,6 +409,19 @@ impl Sandbox {
         })
     }
 
+    /// Takes away a page of the objects in a bucket: their number is the property `objects`.
+    fn do_empty(&self, sim: &Sim, id: &str) -> Result<bool> {
+        self.change(|view| {
+            let mut object = existing(view, sim, id)?.clone();
+            let left = object.props["objects"].as_u64().unwrap_or_default();
+            if left == 0 {
+                return Ok((false, Delta::default()));
+            }
+            object.props["objects"] = json!(left.saturating_sub(PAGE));
+            Ok((true, Delta { put: vec![object], ..Delta::default() }))
+        })
+    }
+
     fn state_ms(&self, realistic: (u64, u64), id: &str) -> u64 {
         between(self.settings.state_ms(realistic), self.settings.seed, id)
     }
@@ -496,6 +512,10 @@ impl Cloud for Sandbox {
     ) -> BoxFuture<'a, Result<()>> {
         let work = move |sim: &Sim, kept| self.do_update(sim, id, props, diff, kept);
         Box::pin(self.call(kind, Operation::Update, 1, work))
+    }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        let work = move |sim: &Sim, _| self.do_empty(sim, id);
+        Box::pin(self.call(kind, Operation::Delete, 1, work))
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         let work = move |sim: &Sim, _| self.do_delete(sim, id);

@@ -47,6 +47,8 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
         // The command itself is the consent.
         nothing.deletion_allowed = held
             .peek(|state| state.resources.values().map(|record| record.group.clone()).collect());
+        // To empty a bucket takes words in the spec, also here.
+        nothing.emptying_allowed.clone_from(&loaded.graph.emptying_allowed);
         plan_and_do(&loaded.target, &nothing, held, &session, yes, "destroy").await
     })
     .await

@@ -175,7 +175,11 @@ fn step(step: &Step, number: &str) -> String {
         head += "  the old one";
     }
     if step.precious && matches!(step.action, Action::Delete | Action::Replace) {
-        head += &format!("  {}", paint(Ink::Red, "what it holds is lost"));
+        let words = match step.empties {
+            true => "emptied first: every object and version it holds is deleted",
+            false => "what it holds is lost",
+        };
+        head += &format!("  {}", paint(Ink::Red, words));
     }
     head.push('\n');
     if let Some(because) = &step.because {
