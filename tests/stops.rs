@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloud::{Class, Result};
-use engine::{Address, Cloud, Diff, Event, Found, Graph, Outcome, Plan, Run, StepError, Wanted};
+use engine::{
+    Address, Cloud, Diff, Event, Found, Graph, Outcome, Plan, Run, Scope, StepError, Wanted,
+};
 use futures::future::{BoxFuture, pending};
 use sandbox::{Fault, Happens, Operation, Profile, Sandbox, Settings};
 use serde_json::{Value, json};
@@ -68,6 +70,13 @@ impl Cloud for Deadly<'_> {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         self.cloud.find(kind, stack, wanted)
     }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        self.cloud.list(kind, scope)
+    }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         self.mutate(self.cloud.create(kind, props))
     }
@@ -79,6 +88,9 @@ impl Cloud for Deadly<'_> {
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>> {
         self.mutate(self.cloud.update(kind, id, props, diff))
+    }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        self.mutate(self.cloud.empty(kind, id))
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         self.mutate(self.cloud.delete(kind, id))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{decide, is_saved, open, read_world};
+use super::plan::{Touched, decide, is_saved, open, read_world, touched};
 use super::signals::{self, Received};
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
@@ -47,6 +47,8 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
         // The command itself is the consent.
         nothing.deletion_allowed = held
             .peek(|state| state.resources.values().map(|record| record.group.clone()).collect());
+        // To empty a bucket takes words in the spec, also here.
+        nothing.emptying_allowed.clone_from(&loaded.graph.emptying_allowed);
         plan_and_do(&loaded.target, &nothing, held, &session, yes, "destroy").await
     })
     .await
@@ -122,10 +124,11 @@ async fn plan_and_do(
     if plan.is_empty() {
         let outcome = act(&plan, held, session).await?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
-        render::result(&render::plan(&plan));
+        render::result(&render::plan(&plan, &Touched::new()));
         return Ok(Exit::Done);
     }
-    render::note(&render::plan(&plan));
+    let used_by = touched(session, &plan, graph, &state).await?;
+    render::note(&render::plan(&plan, &used_by));
     if !yes {
         let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
         let question = format!("To {verb} this, type `{word}`: ");
@@ -149,7 +152,7 @@ async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Sess
     Ok(Exit::Partial)
 }
 
-async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
+pub(super) async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
     let progress = Progress::new(plan.steps.len());
     let report = |event| progress.event(event);
     let run = Run {

@@ -23,13 +23,18 @@ impl Pauses {
         Pauses { next: settings.first_pause, longest: settings.longest_pause }
     }
 
+    /// How long the next pause will be.
+    pub(super) fn upcoming(&self, at_least: Option<Duration>) -> Duration {
+        self.next.max(at_least.unwrap_or_default())
+    }
+
     /// The next pause, at least as long as the service asked for.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that pauses, always for a named wait"
     )]
     pub(crate) async fn sleep(&mut self, at_least: Option<Duration>) {
-        let pause = self.next.max(at_least.unwrap_or_default());
+        let pause = self.upcoming(at_least);
         self.next = (self.next * 3 / 2).min(self.longest);
         tokio::time::sleep(pause).await;
     }
@@ -139,7 +144,7 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Error>>>(
 ) -> Result<T, StepError> {
     let between = async |error: Error, pauses: &mut Pauses| {
         let at_least = error.retry_after();
-        let delay = pauses.next.max(at_least.unwrap_or_default());
+        let delay = pauses.upcoming(at_least);
         let (step, address) = (step.step, step.address.clone());
         (run.report)(Event::Retrying { step, address, error, delay });
         pause(run, pauses, at_least, doing).await
