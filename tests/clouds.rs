@@ -372,12 +372,6 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// Whether tests may take as long as they need.
-#[expect(clippy::disallowed_methods, reason = "the one switch of the long tests")]
-pub(crate) fn full() -> bool {
-    std::env::var_os("DBXCTL_TEST_FULL").is_some_and(|value| value == "1")
-}
-
 #[expect(clippy::disallowed_methods, reason = "says where the test environment's python is")]
 fn python() -> PathBuf {
     match std::env::var_os("DBXCTL_TEST_PYTHON") {
