@@ -609,7 +609,11 @@ fn plain(message: &str) -> &str {
 
 fn done(edit: &Edit, plan: &Plan, table: &mut Table) -> String {
     let mut text = String::new();
+    let mut told = BTreeSet::new();
     for headline in &plan.headlines {
+        let once =
+            headline.steps.iter().all(|step| *step <= plan.steps.len() && told.insert(*step));
+        assert!(once, "a step is told twice, or is none: {:#?}", plan.headlines);
         let impacts: Vec<String> =
             headline.impacts.iter().map(|c| format!("{:?}", c.impact)).collect();
         text += &format!(
@@ -730,5 +734,32 @@ fn a_change_that_is_silently_taken_back_loses_nothing() {
         stage.settled(&graphs[1], "again").await.unwrap();
         let there = stage.cloud.inventory().unwrap();
         assert!(there.iter().all(|item| item.id != before), "the old network is still there");
+    });
+}
+
+/// A bucket with something in it goes only when the spec says so in words of its own.
+#[test]
+fn a_bucket_is_emptied_only_with_consent() {
+    let specimen = &specimens()["plain"];
+    let without = |consent: Value| {
+        let mut spec = specimen.clone();
+        merge(&mut spec, &json!({ "workspaces": { "wk3": null }, "allow_deletion": ["wk3"] }));
+        merge(&mut spec, &consent);
+        graph(&spec.to_string()).unwrap()
+    };
+    paused(async {
+        let stage = Stage::new(Profile::Instant, REGION, Vec::new());
+        stage.reach(&graph(&specimen.to_string()).unwrap(), "before").await.unwrap();
+        let bucket = stage.id("aws.bucket/wk3");
+        stage.cloud.edit("aws.bucket", &bucket, |props| props["objects"] = json!(2500)).unwrap();
+
+        let plan = stage.decide(&without(json!({}))).await.unwrap().unwrap();
+        let outcome = stage.apply(&plan, None).await.unwrap().expect("it was not killed");
+        let [failure] = outcome.failures.as_slice() else { panic!("{outcome:#?}") };
+        assert!(failure.error.to_string().contains("not empty"), "{}", failure.error);
+
+        let consent = without(json!({ "allow_emptying": ["wk3"] }));
+        stage.reach(&consent, "with consent").await.unwrap();
+        stage.settled(&consent, "with consent").await.unwrap();
     });
 }

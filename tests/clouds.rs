@@ -152,23 +152,28 @@ impl Clouds {
     /// Runs `cloud/verify.py`, which looks at both clouds with other clients. Its calls do not
     /// pass the proxies.
     pub(crate) fn verify(&self, arguments: &[&str]) -> Output {
-        let mut command = self.verifier();
+        self.python("verify.py", arguments)
+    }
+
+    /// Runs a script of the folder `cloud` in the same way.
+    pub(crate) fn python(&self, script: &str, arguments: &[&str]) -> Output {
+        let mut command = self.script(script);
         command.args(arguments);
         finish(command)
     }
 
     /// The same, in a process that answers many times: starting one takes seconds.
     pub(crate) fn start_verifier(&self) -> Verifier {
-        let mut command = self.verifier();
+        let mut command = self.script("verify.py");
         command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Verifier { child, answers }
     }
 
-    fn verifier(&self) -> Command {
+    fn script(&self, name: &str) -> Command {
         let mut command = Command::new(python());
-        command.arg("-B").arg(top().join("tests/cloud/verify.py"));
+        command.arg("-B").arg(top().join("tests/cloud").join(name));
         let aws = format!("http://{}", self.moto.address);
         let account = format!("http://{}", self.account_server.address);
         self.environment(&mut command, &aws, &account);
@@ -365,6 +370,12 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     let path = own.ancestors().nth(2).expect("tests are built into deps").join(name);
     assert!(path.exists(), "{} is not built; run `cargo xtask test`", path.display());
     path
+}
+
+/// Whether tests may take as long as they need.
+#[expect(clippy::disallowed_methods, reason = "the one switch of the long tests")]
+pub(crate) fn full() -> bool {
+    std::env::var_os("DBXCTL_TEST_FULL").is_some_and(|value| value == "1")
 }
 
 #[expect(clippy::disallowed_methods, reason = "says where the test environment's python is")]

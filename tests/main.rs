@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` builds what they start and says where python is.
 
+mod adopt;
 mod changes;
 mod clouds;
 mod crash;

@@ -632,6 +632,90 @@ fn any_spec_comes_stays_changes_and_goes() {
     );
 }
 
+/// Promise: whatever runs can be taken over without its spec and its state: the same objects, nothing
+/// to change, and it goes without a trace.
+#[test]
+fn any_running_spec_can_be_adopted() {
+    for_all(
+        120,
+        (0..REGIONS.len(), choice()),
+        |(region, choice)| vec![choice.text(REGIONS[*region])],
+        |(region, _), graphs| {
+            paused(async {
+                let mut stage = Stage::new(Profile::Instant, REGIONS[*region], Vec::new());
+                stage.reach(&graphs[0], "first").await?;
+                let before = stage.store.state();
+                stage.store = Memory::new();
+                let Some(graph) = adopted(&mut stage, &before).await? else { return Ok(()) };
+                stage.settled(&graph, "adopted").await?;
+                stage.destroy().await
+            })
+        },
+    );
+}
+
+/// Takes everything over; `None` when not all of it can be reached from a workspace.
+async fn adopted(stage: &mut Stage, before: &State) -> Checked<Option<Graph>> {
+    let ids = |state: &State| -> BTreeMap<String, String> {
+        let ids = state.resources.iter();
+        ids.filter_map(|(a, r)| Some((format!("{} {}", a.kind(), r.id.as_ref()?), a.to_string())))
+            .collect()
+    };
+    let workspaces = before.resources.iter().filter(|(a, _)| a.kind() == "databricks.workspace");
+    let workspaces: Vec<String> = workspaces.filter_map(|(_, r)| r.id.clone()).collect();
+    if workspaces.is_empty() {
+        return Ok(None);
+    }
+    let error = |e: &dyn std::fmt::Display| TestCaseError::fail(format!("gathering: {e}"));
+    let gathered = adopt::account(&stage.cloud, settings(), &workspaces).await;
+    let mut gathered = gathered.map_err(|e| error(&e))?;
+    adopt::reach(&stage.cloud, settings(), &mut gathered).await.map_err(|e| error(&e))?;
+    let accounts = adopt::Accounts {
+        aws: AWS_ACCOUNT.to_owned(),
+        databricks: gathered.databricks_account().unwrap_or_default(),
+    };
+    let mut adoption = adopt::adopt(&gathered, &accounts, &adopt::Wishes::default());
+    let text = adopt::text(&adoption);
+    let plan = adoption.plan(&stage.store.state(), kinds::facts());
+    let plan = plan.map_err(|problems| TestCaseError::fail(format!("{problems:#?}\n{text}")))?;
+    if !(adoption.misfits.is_empty() && adoption.left.is_empty()) {
+        let (misfits, left) = (&adoption.misfits, &adoption.left);
+        return fail(format!("{misfits:#?} {left:#?} {:#?}\n{text}", adoption.used));
+    }
+    if let Some(step) = plan.steps.iter().find(|s| !s.changes.is_empty()) {
+        return fail(format!("its marks are there already: {step:#?}\n{text}"));
+    }
+    graph(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+    match stage.apply(&plan, None).await? {
+        Some(outcome) if outcome.complete() => {}
+        outcome => return fail(format!("adopting: {outcome:#?}\n{text}")),
+    }
+    let (had, has) = (ids(before), ids(&stage.store.state()));
+    if let Some(new) = has.keys().find(|id| !had.contains_key(*id)) {
+        return fail(format!("{new} was not owned before\n{text}"));
+    }
+    // A VPC without workspaces, credentials nobody uses: nothing leads there.
+    let lost = had.iter().filter(|(id, _)| !has.contains_key(*id));
+    let lost: Vec<&String> = lost.map(|(_, address)| address).collect();
+    let reached = |address: &&&String| {
+        let group =
+            before.resources.get(&engine::Address::from((**address).clone())).map(|r| &r.group);
+        match group {
+            Some(engine::Group::Shared(vpc)) => {
+                has.values().any(|a| a == &format!("aws.vpc/{vpc}"))
+            }
+            _ => true,
+        }
+    };
+    match lost.iter().find(reached) {
+        Some(address) => {
+            fail(format!("{address} is not owned any more\n{:#?}\n{text}", adoption.used))
+        }
+        None if lost.is_empty() => Ok(Some(adoption.graph)),
+        None => Ok(None),
+    }
+}
+
 /// Changing calls that go wrong, counted over all runs.
 fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let happens = proptest::sample::select(vec![

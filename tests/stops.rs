@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloud::{Class, Result};
-use engine::{Address, Cloud, Diff, Event, Found, Graph, Outcome, Plan, Run, StepError, Wanted};
+use engine::{
+    Address, Cloud, Diff, Event, Found, Graph, Outcome, Plan, Run, Scope, StepError, Wanted,
+};
 use futures::future::{BoxFuture, pending};
 use sandbox::{Fault, Happens, Operation, Profile, Sandbox, Settings};
 use serde_json::{Value, json};
@@ -67,6 +69,13 @@ impl Cloud for Deadly<'_> {
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         self.cloud.find(kind, stack, wanted)
+    }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        self.cloud.list(kind, scope)
     }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         self.mutate(self.cloud.create(kind, props))

@@ -6,6 +6,7 @@
     verify.py applied SPEC.json        checks that everything the spec says is there
     verify.py empty SPEC.json          checks that all is as in the before.json beside the spec;
                                        without one, that nothing is there
+    verify.py fill BUCKET              puts more into the bucket than one call can delete
     verify.py bucket NAME              makes a bucket that keeps versions
     verify.py marks SPEC.json          prints what is there, by mark or name and without ids: two
                                        clouds that had the same spec print the same
@@ -690,6 +691,20 @@ def account_objects(account):
     ]
 
 
+def fill(bucket):
+    """Puts more into the bucket than one call can delete, some of it in several versions."""
+    s3 = Aws("us-east-1").s3
+    # The policy refuses plain HTTP, which is all the emulator has.
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    s3.delete_bucket_policy(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for number in range(1001):
+        s3.put_object(Bucket=bucket, Key=f"object {number}", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="object 1", Body=b"again")
+    s3.delete_object(Bucket=bucket, Key="object 2")
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+
+
 def before(path):
     path = os.path.join(os.path.dirname(path), "before.json")
     return json.load(open(path, encoding="utf-8")) if os.path.exists(path) else {}
@@ -708,6 +723,8 @@ def main(arguments):
             bucket(Aws(os.environ["AWS_REGION"]).s3, name)
         case ["empty", path]:
             empty(json.load(open(path, encoding="utf-8")), before(path))
+        case ["fill", name]:
+            fill(name)
         case ["marks", path]:
             output.append(marks(json.load(open(path, encoding="utf-8"))))
         case _:

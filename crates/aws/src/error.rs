@@ -77,7 +77,10 @@ where
     let class = classify(code.unwrap_or_default(), status.unwrap_or_default(), &message);
     let message = match code {
         Some("BucketNotEmpty") => {
-            format!("{message}: it still holds objects or versions, which dbxctl never deletes")
+            format!(
+                "{message}: it still holds objects or versions; empty it yourself, or name the \
+                 workspace under `allow_emptying` in the spec"
+            )
         }
         _ => message,
     };

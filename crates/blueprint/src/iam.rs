@@ -52,8 +52,9 @@ impl Builder<'_> {
                     arns.insert(arn.clone());
                     continue;
                 }
-                let full_name = names::iam(&[&spec.name, workspace, "node", name]);
                 let address = format!("{workspace}.node-{name}");
+                let full_name = names::iam(&[&spec.name, workspace, "node", name]);
+                let role_name = self.role_name(&address, full_name.clone());
                 let tags = self.tags(&format!("{workspace}-node-{name}"));
                 let trust = Statement {
                     allow: true,
@@ -64,7 +65,7 @@ impl Builder<'_> {
                     ..Statement::default()
                 };
                 let props = role::Props {
-                    name: full_name.clone(),
+                    name: role_name.clone(),
                     description: "Nodes of a Databricks workspace".to_owned(),
                     trust: Policy::new([trust]),
                     inline: BTreeMap::new(),
@@ -72,10 +73,9 @@ impl Builder<'_> {
                     tags: tags.clone(),
                 };
                 let role = self.graph.add::<Role>(&group, &address, props);
-                let props =
-                    instance_profile::Props { name: full_name.clone(), role: role.id(), tags };
+                let props = instance_profile::Props { name: full_name, role: role.id(), tags };
                 self.graph.add::<InstanceProfile>(&group, &address, props);
-                arns.insert(self.role_arn(&full_name));
+                arns.insert(self.role_arn(&role_name));
             }
         }
         all

@@ -3,6 +3,7 @@
 
 mod cidr;
 mod iam;
+mod labels;
 mod mistakes;
 mod moved;
 mod names;
@@ -12,8 +13,9 @@ mod storage;
 mod vpc;
 mod workspace;
 
-use engine::{Graph, Group, Handle};
+use engine::{Graph, Group, Handle, Kind};
 use kinds::Tags;
+use kinds::aws::role::Role;
 use spec::Spec;
 
 pub use mistakes::mistakes;
@@ -27,6 +29,9 @@ pub fn expand(spec: &Spec) -> Graph {
     for name in &spec.allow_deletion {
         graph.deletion_allowed.insert(Group::Workspace(name.clone()));
     }
+    for name in &spec.allow_emptying {
+        graph.emptying_allowed.insert(Group::Workspace(name.clone()));
+    }
     moved::prepare(spec, &mut graph);
     let spec = &moved::as_first_named(spec);
     let mut builder = Builder { spec, graph };
@@ -36,6 +41,7 @@ pub fn expand(spec: &Spec) -> Graph {
     builder.external_rules(&peerings, &nodes);
     let services = builder.endpoints(&vpcs, &nodes);
     builder.workspaces(&vpcs, &nodes, &services);
+    labels::attach(&mut builder.graph, &spec.labels);
     builder.graph
 }
 
@@ -50,6 +56,12 @@ impl Builder<'_> {
         let mut tags = self.spec.tags.clone();
         tags.insert("Name".to_owned(), format!("{}-{name}", self.spec.name));
         tags
+    }
+
+    /// The name of the role at that address: its label's, else the one given.
+    fn role_name(&self, address: &str, name: String) -> String {
+        let label = self.spec.labels.get(&format!("{}/{address}", Role::NAME));
+        label.and_then(|l| l.name.clone()).unwrap_or(name)
     }
 
     fn govcloud(&self) -> bool {

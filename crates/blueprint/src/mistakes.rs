@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use facts::{regions, subnets};
 use ipnet::Ipv4Net;
-use spec::{Link, Mistake, ServiceSubnets, Spec, Subnets, Vpc, Workspace, closest};
+use spec::{Link, Mistake, ServiceSubnets, Severity, Spec, Subnets, Vpc, Workspace, closest};
 
 use crate::cidr::{self, NoPlace, Purpose};
 use crate::private_link::service_name;
+use crate::{expand, labels};
 
 /// All of them: about the region, then VPC by VPC.
 pub fn mistakes(spec: &Spec) -> Vec<Mistake> {
@@ -18,6 +19,9 @@ pub fn mistakes(spec: &Spec) -> Vec<Mistake> {
         services(spec, name, vpc, &mut found);
         reserved(name, vpc, &mut found);
         places(spec, name, vpc, &mut found);
+    }
+    if !spec.labels.is_empty() && !found.iter().any(|m| m.severity == Severity::Error) {
+        labels::mistakes(spec, &expand(spec), &mut found);
     }
     found
 }

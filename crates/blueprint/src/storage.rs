@@ -133,7 +133,9 @@ impl Builder<'_> {
         bucket: &str,
         storage: &spec::Storage,
     ) -> Handle<Role> {
+        let address = format!("{name}.catalog");
         let role_name = names::iam(&[&self.spec.name, name, "catalog"]);
+        let role_name = self.role_name(&address, role_name);
         let own_arn = self.role_arn(&role_name);
         let master = regions::partition(&self.spec.region).uc_master_role_arn.as_str();
         let principals = [master, &own_arn].map(|arn| Principal::Aws(Ref::Known(Arn::from(arn))));
@@ -178,7 +180,7 @@ impl Builder<'_> {
             inline: BTreeMap::from([("bucket".to_owned(), Policy::new(statements))]),
             managed: BTreeSet::new(),
         };
-        self.graph.add::<Role>(group, &format!("{name}.catalog"), props)
+        self.graph.add::<Role>(group, &address, props)
     }
 
     fn bucket_arn(&self, bucket: &str) -> String {

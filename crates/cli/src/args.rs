@@ -104,6 +104,35 @@ pub(crate) enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Write a spec for running workspaces and own them from now on; nothing but marks is changed
+    Adopt {
+        /// Its name or number; may be repeated
+        #[arg(long = "workspace", value_name = "NAME|ID", required = true)]
+        workspaces: Vec<String>,
+        /// The name of the stack [default: from the marks of its objects, else from the workspace]
+        #[arg(long)]
+        name: Option<String>,
+        /// The spec to write; an existing one is never overwritten
+        #[arg(long, short, default_value = "dbxctl.yaml")]
+        out: PathBuf,
+        #[command(flatten)]
+        given: Accounts,
+        /// Own also what other workspaces stand on, or another stack has marked
+        #[arg(long)]
+        own_shared: bool,
+        /// An object that is only to be used; may be repeated
+        #[arg(long = "use", value_name = "ID")]
+        leave: Vec<String>,
+        /// Write and own what can be said although other things cannot
+        #[arg(long)]
+        partial: bool,
+        /// Print the spec and touch nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Print a saved plan, or the outputs of a stack
     Show {
         /// A plan saved with `plan --out`
@@ -189,6 +218,19 @@ pub(crate) enum StateCommand {
         #[command(flatten)]
         specs: Specs,
     },
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Accounts {
+    /// The AWS region [default: that of the workspaces]
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// The AWS account [default: that of the sign-in]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) aws_account: Option<String>,
+    /// The Databricks account [default: that of the sign-in]
+    #[arg(long, value_name = "UUID")]
+    pub(crate) databricks_account: Option<String>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

@@ -12,7 +12,7 @@ use sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
 use spec::{Diagnostic, SourceFile, Spec};
 
-use crate::args::{CloudChoice, Global};
+use crate::args::{Accounts, CloudChoice, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
 
@@ -99,7 +99,7 @@ pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
     Ok(Loaded { spec: loaded.spec, graph, target })
 }
 
-fn target(spec: &Spec, first: &Path, global: &Global) -> Target {
+pub(crate) fn target(spec: &Spec, first: &Path, global: &Global) -> Target {
     Target {
         stack: spec.name.clone(),
         sandbox: global.cloud == CloudChoice::Sandbox,
@@ -112,12 +112,8 @@ fn target(spec: &Spec, first: &Path, global: &Global) -> Target {
 
 /// The sandbox has a state of its own on this machine, so that a rehearsal never touches the real one.
 fn state_location(spec: &Spec, first: &Path, global: &Global) -> StateLocation {
-    let beside = || first.parent().unwrap_or(Path::new("")).join(".dbxctl");
-    let folder = global.state_dir.clone().unwrap_or_else(beside);
-    match &spec.state {
-        _ if global.cloud == CloudChoice::Sandbox => StateLocation::Folder(folder.join("sandbox")),
-        None => StateLocation::Folder(folder),
-        Some(store) => {
+    match (&spec.state, local_state(first, global)) {
+        (Some(store), StateLocation::Folder(folder)) if global.cloud == CloudChoice::Live => {
             let file = state_file(&folder, &spec.name);
             if file.exists() {
                 render::note(&format!(
@@ -128,7 +124,18 @@ fn state_location(spec: &Spec, first: &Path, global: &Global) -> StateLocation {
             }
             StateLocation::S3(store.s3.clone())
         }
+        (_, local) => local,
     }
+}
+
+/// Where the state is when it is on this machine.
+fn local_state(first: &Path, global: &Global) -> StateLocation {
+    let beside = || first.parent().unwrap_or(Path::new("")).join(".dbxctl");
+    let folder = global.state_dir.clone().unwrap_or_else(beside);
+    StateLocation::Folder(match global.cloud {
+        CloudChoice::Sandbox => folder.join("sandbox"),
+        CloudChoice::Live => folder,
+    })
 }
 
 fn state_file(folder: &Path, stack: &str) -> PathBuf {
@@ -230,6 +237,56 @@ pub(crate) fn connect(target: &Target, access: &Access, graph: Option<&Graph>) -
     let live = Live { env: clients, kinds: kinds::KINDS };
     let cloud = Box::new(Paced::new(live, kinds(), limit));
     Ok(Session { cloud, settings: Settings::default() })
+}
+
+/// Where to look when no spec says it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) region: Option<String>,
+    pub(crate) aws: Option<String>,
+    pub(crate) databricks: Option<String>,
+}
+
+impl From<Accounts> for Given {
+    fn from(accounts: Accounts) -> Self {
+        let Accounts { region, aws_account, databricks_account } = accounts;
+        Given { region, aws: aws_account, databricks: databricks_account }
+    }
+}
+
+/// Connects to the accounts of the sign-in, which must be those given; without a spec.
+pub(crate) async fn explore(given: &Given, global: &Global) -> Result<(Session, adopt::Accounts)> {
+    let region = given.region.clone().or_else(|| environment("AWS_REGION"));
+    let databricks = given.databricks.clone().or_else(|| environment("DATABRICKS_ACCOUNT_ID"));
+    let mut target = Target {
+        stack: String::new(),
+        sandbox: global.cloud == CloudChoice::Sandbox,
+        // Until the account has told where the workspaces are.
+        region: region.unwrap_or_else(|| "us-east-1".to_owned()),
+        aws_account: given.aws.clone().unwrap_or_default(),
+        databricks_account: databricks.unwrap_or_default(),
+        state: local_state(Path::new(""), global),
+    };
+    let accounts = |target: &Target| adopt::Accounts {
+        aws: target.aws_account.clone(),
+        databricks: target.databricks_account.clone(),
+    };
+    if let (true, StateLocation::Folder(folder)) = (target.sandbox, &target.state) {
+        return Ok((open_sandbox(&target, folder, None)?, accounts(&target)));
+    }
+    let clients = clients(&target).await?;
+    if given.aws.is_none() {
+        let settings = Settings::default();
+        target.aws_account = engine::patiently(settings, || clients.aws.identity()).await?.account;
+    }
+    if given.databricks.is_none() {
+        target.databricks_account = clients.databricks.config().account_id().to_owned();
+    }
+    check_aws_identity(&target, &clients.aws).await?;
+    check_databricks_account(&target, &clients)?;
+    let live = Live { env: clients, kinds: kinds::KINDS };
+    let cloud = Box::new(Paced::new(live, kinds(), limit));
+    Ok((Session { cloud, settings: Settings::default() }, accounts(&target)))
 }
 
 /// Calls a service may take. EC2 and IAM publish token buckets that these stay below; the account

@@ -94,6 +94,8 @@ pub struct Graph {
     pub nodes: BTreeMap<Address, Node>,
     /// Groups whose precious resources (workspaces, buckets) the spec allows to be deleted or replaced.
     pub deletion_allowed: BTreeSet<Group>,
+    /// Groups whose precious resources may be emptied before they are deleted.
+    pub emptying_allowed: BTreeSet<Group>,
     /// Where resources stood before they were renamed.
     pub moved: BTreeMap<Address, Vec<Address>>,
     /// What is left alone when it is no longer wanted, instead of being deleted.
@@ -159,6 +161,7 @@ impl Graph {
             stack: stack.to_owned(),
             nodes: BTreeMap::new(),
             deletion_allowed: BTreeSet::new(),
+            emptying_allowed: BTreeSet::new(),
             moved: BTreeMap::new(),
             forget: Vec::new(),
             renames: Vec::new(),

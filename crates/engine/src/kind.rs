@@ -137,6 +137,17 @@ impl<I> Found<I> {
     }
 }
 
+/// Which objects a listing is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the account, in the region of the sign-in where the API has regions.
+    All,
+    /// Those that lie in the object of that id, such as the subnets of a network.
+    Within(String),
+    /// Those that carry the mark of that stack.
+    Stack(String),
+}
+
 /// One sort of thing dbxctl can manage.
 ///
 /// A kind states facts and makes single API calls. It never loops, sleeps, retries, logs or saves
@@ -198,6 +209,14 @@ pub trait Kind: Send + Sync + 'static {
         stack: &str,
         wanted: &[Wanted<Self::Props>],
     ) -> impl Future<Output = Result<Vec<Vec<Found<Self::Id>>>>> + Send;
+    /// All objects of a scope, whoever made them. Nothing for kinds that are only ever reached by an
+    /// id or a name: those without an API that lists them cheaply.
+    fn list(
+        _cloud: &Self::Cloud,
+        _scope: &Scope,
+    ) -> impl Future<Output = Result<Vec<(Self::Id, Self::Seen)>>> + Send {
+        async { Ok(Vec::new()) }
+    }
     /// Makes exactly one mutating call and returns as soon as there is an id.
     fn create(
         cloud: &Self::Cloud,
@@ -213,6 +232,11 @@ pub trait Kind: Send + Sync + 'static {
     ) -> impl Future<Output = Result<()>> + Send {
         let message = format!("bug: {} {id} has no update for {:?}", Self::NAME, diff.fields());
         async move { Err(cloud::Error::new(cloud::Class::Other, "engine", message)) }
+    }
+    /// Deletes one page of what the object holds, for good; `false` when nothing was left. The engine
+    /// calls it before a deletion, again and again, and only with the spec's consent.
+    fn empty(_cloud: &Self::Cloud, _id: &Self::Id) -> impl Future<Output = Result<bool>> + Send {
+        std::future::ready(Ok(false))
     }
     /// Asks for deletion. Waiting, and waiting for dependants, is the engine's.
     fn delete(cloud: &Self::Cloud, id: &Self::Id) -> impl Future<Output = Result<()>> + Send;
@@ -246,6 +270,8 @@ pub trait Calls<E>: AnyKind {
         stack: &'a str,
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>>;
+    fn list<'a>(&self, env: &'a E, scope: &'a Scope)
+    -> BoxFuture<'a, Result<Vec<(String, Value)>>>;
     fn create<'a>(&self, env: &'a E, props: &'a Value) -> BoxFuture<'a, Result<String>>;
     fn update<'a>(
         &self,
@@ -254,6 +280,7 @@ pub trait Calls<E>: AnyKind {
         props: &'a Value,
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>>;
+    fn empty<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<bool>>;
     fn delete<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<()>>;
 }
 
@@ -319,6 +346,16 @@ impl<K: Kind, E: AsRef<K::Cloud> + Sync> Calls<E> for K {
             Ok(found.into_iter().map(|all| all.into_iter().map(erase).collect()).collect())
         })
     }
+    fn list<'a>(
+        &self,
+        env: &'a E,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        Box::pin(async move {
+            let all = K::list(env.as_ref(), scope).await?;
+            Ok(all.iter().map(|(id, seen)| (id.to_string(), json(seen))).collect())
+        })
+    }
     fn create<'a>(&self, env: &'a E, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         Box::pin(async move {
             let id = K::create(env.as_ref(), &typed::<K, _>("props", props)?).await?;
@@ -336,6 +373,9 @@ impl<K: Kind, E: AsRef<K::Cloud> + Sync> Calls<E> for K {
             let (id, props) = (K::Id::from(id.to_owned()), typed::<K, _>("props", props)?);
             K::update(env.as_ref(), &id, &props, diff).await
         })
+    }
+    fn empty<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { K::empty(env.as_ref(), &K::Id::from(id.to_owned())).await })
     }
     fn delete<'a>(&self, env: &'a E, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { K::delete(env.as_ref(), &K::Id::from(id.to_owned())).await })

@@ -19,7 +19,9 @@ pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_
 pub use diff::{Change, Consequence, Diff, Effect, Impact, Meaning};
 pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Part, Role, known};
-pub use kind::{AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Waits, Wanted};
+pub use kind::{
+    AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Scope, Waits, Wanted,
+};
 pub use pace::{Limit, Paced};
 pub use plan::{
     Action, Headline, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary,

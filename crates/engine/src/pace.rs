@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::diff::Diff;
-use crate::kind::{Found, Wanted};
+use crate::kind::{Found, Scope, Wanted};
 use crate::world::{Cloud, Kinds};
 
 /// The limit of one service.
@@ -82,6 +82,13 @@ impl<C: Cloud> Cloud for Paced<C> {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         Box::pin(self.turn(kind, self.cloud.find(kind, stack, wanted)))
     }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        Box::pin(self.turn(kind, self.cloud.list(kind, scope)))
+    }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         Box::pin(self.turn(kind, self.cloud.create(kind, props)))
     }
@@ -93,6 +100,9 @@ impl<C: Cloud> Cloud for Paced<C> {
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.turn(kind, self.cloud.update(kind, id, props, diff)))
+    }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.turn(kind, self.cloud.empty(kind, id)))
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.turn(kind, self.cloud.delete(kind, id)))

@@ -1,11 +1,11 @@
-//! The engine's view of the outside: five calls, whatever cloud answers them.
+//! The engine's view of the outside: six calls, whatever cloud answers them.
 
 use cloud::Result;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::diff::Diff;
-use crate::kind::{AnyKind, Calls, Found, Wanted};
+use crate::kind::{AnyKind, Calls, Found, Scope, Wanted};
 
 /// The kinds the engine may meet, by name. A plain list: the set is closed.
 #[derive(Clone, Copy)]
@@ -33,6 +33,12 @@ pub trait Cloud: Send + Sync {
         stack: &'a str,
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>>;
+    /// All objects of a scope with what was seen of them, whoever made them.
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>>;
     /// Makes one.
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>>;
     /// Changes the fields named in `diff`.
@@ -43,6 +49,8 @@ pub trait Cloud: Send + Sync {
         props: &'a Value,
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>>;
+    /// Deletes a page of what one holds; `false` when nothing was left.
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>>;
     /// Asks one to go.
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>>;
 }
@@ -76,6 +84,13 @@ impl<E: Send + Sync> Cloud for Live<E> {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         self.kind(kind).find(&self.env, stack, wanted)
     }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        self.kind(kind).list(&self.env, scope)
+    }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         self.kind(kind).create(&self.env, props)
     }
@@ -87,6 +102,9 @@ impl<E: Send + Sync> Cloud for Live<E> {
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>> {
         self.kind(kind).update(&self.env, id, props, diff)
+    }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        self.kind(kind).empty(&self.env, id)
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         self.kind(kind).delete(&self.env, id)

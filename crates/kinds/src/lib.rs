@@ -6,6 +6,7 @@ pub mod aws;
 pub mod databricks;
 pub mod fixtures;
 pub mod policy;
+pub mod users;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

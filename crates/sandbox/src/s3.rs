@@ -1,4 +1,5 @@
-//! Buckets and their policies. A bucket is always empty here: what workspaces write is not simulated.
+//! Buckets and their policies. What workspaces write is not simulated; a bucket holds as many
+//! objects as its property `objects` says, which only tests set.
 
 use cloud::Class;
 use serde_json::{Value, json};
@@ -23,6 +24,14 @@ pub(crate) const KINDS: &[Sim] = &[
             props["versioning"] = json!(false);
             props["block_public_access"] = json!(false);
             props["ownership"] = Value::Null;
+        },
+        leave: |_, bucket| match bucket.props["objects"].as_u64() {
+            None | Some(0) => Ok(()),
+            Some(_) => refuse(
+                Class::Other,
+                "BucketNotEmpty",
+                "The bucket you tried to delete is not empty",
+            ),
         },
         blank: r#"{"name":"","region":"","encryption":null,"versioning":false,"block_public_access":true,"ownership":null,"tags":{}}"#,
         ..PLAIN

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cloud::{Class, Error, Result};
-use engine::{Address, Cloud, Diff, Effect, Found, Graph, Mark, Role, Wanted, bind, canonical};
+use engine::{
+    Address, Cloud, Diff, Effect, Found, Graph, Mark, Role, Scope, Wanted, bind, canonical,
+};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
@@ -15,6 +17,9 @@ use crate::databricks::restarts;
 use crate::settings::{Fault, Happens, Operation, Settings};
 use crate::sim::{self, Candidate, Finds, IdForm, Sim, View, between, is_part, refuse, scatter};
 use crate::store::{Delta, Object, OpenError, Store, mark};
+
+/// Objects that one call can delete from a bucket.
+const PAGE: u64 = 1000;
 
 /// A simulated AWS and Databricks account.
 pub struct Sandbox {
@@ -279,6 +284,28 @@ impl Sandbox {
         })
     }
 
+    fn do_list(&self, sim: &Sim, scope: &Scope) -> Result<Vec<(String, Value)>> {
+        // No listing by what they lie in or by mark, as in the real APIs.
+        let listed = match sim.service {
+            "iam" | "s3" => false,
+            "databricks" => *scope == Scope::All,
+            _ => true,
+        };
+        self.look(|view| {
+            let all = view.all(sim.kind).filter(|o| listed && self.is_seen(view, o));
+            let of_scope = all.filter(|o| match scope {
+                Scope::All => true,
+                Scope::Within(id) => lies_in(view, sim, o, id),
+                Scope::Stack(stack) => o.mark().is_some_and(|mark| mark.stack == *stack),
+            });
+            let seen = of_scope.filter_map(|object| {
+                let mut seen = object.props.clone();
+                (sim.appear)(view, object, &mut seen).then(|| (object.id.clone(), seen))
+            });
+            Ok(seen.collect())
+        })
+    }
+
     fn is_seen(&self, view: &View, object: &Object) -> bool {
         view.now >= object.created_at + self.settings.read_lag_ms
     }
@@ -382,6 +409,19 @@ impl Sandbox {
         })
     }
 
+    /// Takes away a page of the objects in a bucket: their number is the property `objects`.
+    fn do_empty(&self, sim: &Sim, id: &str) -> Result<bool> {
+        self.change(|view| {
+            let mut object = existing(view, sim, id)?.clone();
+            let left = object.props["objects"].as_u64().unwrap_or_default();
+            if left == 0 {
+                return Ok((false, Delta::default()));
+            }
+            object.props["objects"] = json!(left.saturating_sub(PAGE));
+            Ok((true, Delta { put: vec![object], ..Delta::default() }))
+        })
+    }
+
     fn state_ms(&self, realistic: (u64, u64), id: &str) -> u64 {
         between(self.settings.state_ms(realistic), self.settings.seed, id)
     }
@@ -451,6 +491,14 @@ impl Cloud for Sandbox {
         let work = move |sim: &Sim, _| self.do_find(sim, stack, wanted);
         Box::pin(self.call(kind, Operation::Find, wanted.len(), work))
     }
+    fn list<'a>(
+        &'a self,
+        kind: &'a str,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<(String, Value)>>> {
+        let work = move |sim: &Sim, _| self.do_list(sim, scope);
+        Box::pin(self.call(kind, Operation::Read, 1, work))
+    }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
         let work = move |sim: &Sim, _| self.do_create(sim, props);
         Box::pin(self.call(kind, Operation::Create, 1, work))
@@ -464,6 +512,10 @@ impl Cloud for Sandbox {
     ) -> BoxFuture<'a, Result<()>> {
         let work = move |sim: &Sim, kept| self.do_update(sim, id, props, diff, kept);
         Box::pin(self.call(kind, Operation::Update, 1, work))
+    }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        let work = move |sim: &Sim, _| self.do_empty(sim, id);
+        Box::pin(self.call(kind, Operation::Delete, 1, work))
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         let work = move |sim: &Sim, _| self.do_delete(sim, id);
@@ -512,6 +564,17 @@ fn existing<'a>(view: &View<'a>, sim: &Sim, id: &str) -> Result<&'a Object> {
 fn parts(view: &View, kind: &str, id: &str) -> Vec<(String, String)> {
     let of = |part: &'static Sim| view.all(part.kind).filter(|o| is_part(part, o, kind, id));
     sim::all().filter(|s| s.part_of.is_some()).flat_map(of).map(Object::key).collect()
+}
+
+/// Whether the object lies in the VPC, itself or by what it belongs to.
+fn lies_in(view: &View, sim: &Sim, object: &Object, vpc: &str) -> bool {
+    let ends = [object.text("vpc"), object.text("peer_vpc")];
+    ends.contains(&vpc)
+        || sim.links.iter().filter(|l| matches!(l.field, "subnet" | "group" | "table")).any(|l| {
+            let mut homes =
+                l.targets(&object.props).into_iter().filter_map(|id| view.get(l.kind, &id));
+            homes.any(|home| home.text("vpc") == vpc)
+        })
 }
 
 fn check_links(view: &View, sim: &Sim, me: &Candidate) -> Result<()> {

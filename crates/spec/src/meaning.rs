@@ -149,6 +149,11 @@ impl Check<'_> {
         for (key, value) in &self.spec.tags {
             self.found.extend(bad_tag(&["tags", key], key, value));
         }
+        for (address, label) in &self.spec.labels {
+            for (key, value) in label.tags.iter().flatten().filter(|(key, _)| *key != "Name") {
+                self.found.extend(bad_tag(&["labels", address, "tags", key], key, value));
+            }
+        }
     }
 
     fn state_bucket(&mut self, state: &S3State) {

@@ -31,7 +31,8 @@ pub struct Spec {
     /// state was moved with `dbxctl state pull` and `dbxctl state push`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateStore>,
-    /// Tags for every AWS object made, and custom tags of every workspace. Change: in place.
+    /// Tags for every AWS object made, and custom tags of every workspace. Change: in place, but the
+    /// last custom tag of a workspace cannot be taken away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     /// Networks, by name. Change: choreographed.
@@ -49,10 +50,18 @@ pub struct Spec {
     /// Workspaces, by name. Change: choreographed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub workspaces: BTreeMap<String, Workspace>,
+    /// Names, descriptions and tags of single objects, by address (`aws.vpc/main`), where they differ
+    /// from those dbxctl gives: for objects that were made by other means. Change: as for the object.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Label>,
     /// Names of workspaces that may be deleted or replaced together with their root bucket.
     /// Without the name here, a plan that would do it is refused. Change: in place.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allow_deletion: BTreeSet<String>,
+    /// Names of workspaces whose root bucket may be deleted with everything in it, old versions too.
+    /// Without the name here, only an empty bucket can be deleted. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allow_emptying: BTreeSet<String>,
     /// Parts of this spec that had other names: former name to present name. Their objects stay as
     /// they are, and so do the names and places dbxctl derived from the former name: keep the entry
     /// as long as they exist. Change: in place.
@@ -142,6 +151,22 @@ impl Forget {
     }
 }
 
+/// How one object is labelled, where that differs from what dbxctl gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// Its name. Those of workspaces and buckets are said there, with `display_name` and
+    /// `storage.bucket`. Change: choreographed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its description. Change: in place for a role, choreographed for a security group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// All its tags: it gets neither those of the stack nor a `Name` besides. Change: in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
 /// The versions of the language this program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ApiVersion {
@@ -198,7 +223,8 @@ pub struct S3State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Vpc {
-    /// The address range of a VPC to be made, such as `10.0.0.0/16`. Change: immutable.
+    /// The address range of a VPC to be made, such as `10.0.0.0/16`. Change: immutable; declare
+    /// another VPC and move the workspaces there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub cidr: Option<Ipv4Net>,
@@ -215,11 +241,11 @@ pub struct Vpc {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat: Option<Nat>,
     /// Where the subnets of NAT gateways lie. Default: a /28 per zone at the top of the VPC.
-    /// Change: immutable.
+    /// Change: choreographed; NAT gateways are made anew, with no way out in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_subnets: Option<ServiceSubnets>,
     /// Where the subnets of interface endpoints lie. Default: a /27 per zone at the top of the
-    /// VPC. Change: immutable.
+    /// VPC. Change: choreographed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_subnets: Option<ServiceSubnets>,
     /// A security group that exists, for the interface endpoints. Default: one is made that admits
@@ -280,7 +306,7 @@ pub enum Nat {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSubnets {
-    /// CIDRs by zone. Change: immutable.
+    /// CIDRs by zone. Change: choreographed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub cidrs: BTreeMap<String, Ipv4Net>,
@@ -337,7 +363,7 @@ pub struct PrivateLink {
     #[schemars(with = "BTreeSet<String>")]
     pub clients: BTreeSet<Ipv4Net>,
     /// AWS endpoints to Databricks that exist: they are used and registered, not made. Change:
-    /// choreographed.
+    /// immutable while workspaces use them.
     #[serde(default, rename = "use", skip_serializing_if = "Option::is_none")]
     pub existing: Option<PrivateLinkIds>,
     /// Databricks registrations (UUIDs) that exist: neither the endpoint nor its registration is
@@ -345,7 +371,7 @@ pub struct PrivateLink {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_registrations: Option<PrivateLinkIds>,
     /// Endpoint service names, for a region whose names this program does not know. Change:
-    /// choreographed.
+    /// immutable while workspaces use the endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<PrivateLinkServices>,
 }
@@ -380,10 +406,12 @@ pub struct PrivateLinkIds {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PrivateLinkServices {
-    /// The REST service: `com.amazonaws.vpce.REGION.vpce-svc-…`. Change: choreographed.
+    /// The REST service: `com.amazonaws.vpce.REGION.vpce-svc-…`. Change: as
+    /// that of the whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<String>,
-    /// The relay service: `com.amazonaws.vpce.REGION.vpce-svc-…`. Change: choreographed.
+    /// The relay service: `com.amazonaws.vpce.REGION.vpce-svc-…`. Change: as
+    /// that of the whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<String>,
 }
@@ -465,7 +493,8 @@ pub enum RolePolicy {
 #[serde(deny_unknown_fields)]
 pub struct PrivateAccessSettings {
     /// Whether users may come from the internet; the workspaces that refer to these settings must
-    /// say the same. Default: true. Change: one-way.
+    /// say the same. Default: true. Change: in place, both ways; users lose access when it is
+    /// turned off.
     #[serde(default = "yes")]
     pub public_access: bool,
     /// Which private endpoints may reach the workspaces. Default: `account`. Change: in place.
@@ -501,7 +530,7 @@ pub struct Workspace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// The VPC of this spec it lives in. Default: none, Databricks makes and manages one. Change:
-    /// immutable.
+    /// choreographed from one VPC of yours to another; immutable from or to one of Databricks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc: Option<String>,
     /// Where its nodes live. Default: room for 500 nodes in each zone of the VPC. Change:
@@ -515,7 +544,8 @@ pub struct Workspace {
     /// `private_link.backend`. Change: one-way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_link: Option<bool>,
-    /// Whether users may come from the internet. Default: true. Change: in place.
+    /// Whether users may come from the internet. Default: true. Change: in place, both ways; users
+    /// lose access when it is turned off.
     #[serde(default = "yes")]
     pub public_access: bool,
     /// Who may come through private endpoints. Default: any endpoint of the Databricks account.
@@ -541,7 +571,8 @@ pub struct Workspace {
     /// immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_name: Option<String>,
-    /// Custom tags, besides those of the stack. Change: in place.
+    /// Custom tags, besides those of the stack. Change: in place, but the last one cannot be taken
+    /// away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{decide, is_saved, open, read_world};
+use super::plan::{Touched, decide, is_saved, open, read_world, touched};
 use super::signals::{self, Received};
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
@@ -47,6 +47,8 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
         // The command itself is the consent.
         nothing.deletion_allowed = held
             .peek(|state| state.resources.values().map(|record| record.group.clone()).collect());
+        // To empty a bucket takes words in the spec, also here.
+        nothing.emptying_allowed.clone_from(&loaded.graph.emptying_allowed);
         plan_and_do(&loaded.target, &nothing, held, &session, yes, "destroy").await
     })
     .await
@@ -71,12 +73,13 @@ impl Held<'_> {
     ) -> Result<T> {
         tokio::select! {
             result = work => result,
-            () = self.cancel.cancelled() => {
-                let exit = self.signal.exit().unwrap_or(Exit::Interrupted);
-                Err(Fail::new(exit, "stopped; nothing was touched"))
-            }
+            () = self.cancel.cancelled() => Err(stopped(&self.signal)),
         }
     }
+}
+
+fn stopped(signal: &Received) -> Fail {
+    Fail::new(signal.exit().unwrap_or(Exit::Partial), "stopped; nothing was touched")
 }
 
 /// Opens the state, does the work, and closes the state however the work ended.
@@ -85,8 +88,11 @@ pub(super) async fn with_state(
     holder: &Holder,
     work: impl AsyncFnOnce(&Held) -> Result,
 ) -> Result {
-    let store = place.open(holder, &render::notice).await?;
     let (cancel, signal) = signals::listen();
+    let store = tokio::select! {
+        store = place.open(holder, &render::notice) => store?,
+        () = cancel.cancelled() => return Err(stopped(&signal)),
+    };
     let (lost, stop) = (store.lost(), cancel.clone());
     let watcher = tokio::spawn(async move {
         lost.cancelled().await;
@@ -118,10 +124,11 @@ async fn plan_and_do(
     if plan.is_empty() {
         let outcome = act(&plan, held, session).await?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
-        render::result(&render::plan(&plan));
+        render::result(&render::plan(&plan, &Touched::new()));
         return Ok(Exit::Done);
     }
-    render::note(&render::plan(&plan));
+    let used_by = touched(session, &plan, graph, &state).await?;
+    render::note(&render::plan(&plan, &used_by));
     if !yes {
         let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
         let question = format!("To {verb} this, type `{word}`: ");
@@ -140,12 +147,12 @@ async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Sess
     }
     render::note(&render::unfinished(&outcome));
     if outcome.interrupted && outcome.failures.is_empty() {
-        return Ok(held.signal.exit().unwrap_or(Exit::Interrupted));
+        return Ok(held.signal.exit().unwrap_or(Exit::Partial));
     }
     Ok(Exit::Partial)
 }
 
-async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
+pub(super) async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
     let progress = Progress::new(plan.steps.len());
     let report = |event| progress.event(event);
     let run = Run {

@@ -1,5 +1,6 @@
 //! One file a command, thin: arguments in, library calls, rendering out.
 
+mod adopt;
 mod apply;
 mod init;
 mod plan;
@@ -9,6 +10,8 @@ mod signals;
 mod state;
 mod validate;
 mod whoami;
+
+pub(crate) use plan::Touched;
 
 use clap::CommandFactory;
 
@@ -28,6 +31,29 @@ pub(crate) async fn run(args: Args) -> Result {
         }
         Command::Apply { specs, yes } => apply::run(&specs.files, yes, &global).await,
         Command::Destroy { specs, yes } => apply::destroy(&specs.files, yes, &global).await,
+        Command::Adopt {
+            workspaces,
+            name,
+            out,
+            given,
+            own_shared,
+            leave,
+            partial,
+            dry_run,
+            yes,
+        } => {
+            let wishes = adopt::wishes(name, own_shared, leave);
+            let options = adopt::Options {
+                workspaces,
+                out,
+                given: given.into(),
+                wishes,
+                partial,
+                dry_run,
+                yes,
+            };
+            adopt::run(options, &global).await
+        }
         Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global).await,
         Command::State { command } => state::run(command, &global).await,
         Command::Schema { of } => schema::run(of),

@@ -1,9 +1,11 @@
 //! `dbxctl plan`: what would be done, and the file a plan is saved in.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{Graph, Plan, State, World};
+use engine::{Action, Address, Graph, Plan, State, World};
+use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Format, Global};
@@ -24,26 +26,29 @@ pub(crate) struct Options {
 pub(crate) struct PlanFile {
     pub(crate) target: Target,
     pub(crate) plan: Plan,
+    /// Who stands on what is changed, when that are more than the object's own workspace.
+    #[serde(default, skip_serializing_if = "Touched::is_empty")]
+    pub(crate) used_by: Touched,
 }
 
 pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
     let Loaded { graph, target, .. } = load(files, global)?;
-    let (state, world) = if options.offline {
+    let (plan, used_by) = if options.offline {
         let state = state_place(&target).await?.read().await?;
-        let world = World::remembered(&state);
-        (state, world)
+        (decide(&graph, &state, &World::remembered(&state))?, Touched::new())
     } else {
         let access = sign_in(&target).await?;
         let state = access.state.read().await?;
         let session = connect(&target, &access, Some(&graph))?;
         let world = read_world(&session, &graph, &state).await?;
-        (state, world)
+        let plan = decide(&graph, &state, &world)?;
+        let used_by = touched(&session, &plan, &graph, &state).await?;
+        (plan, used_by)
     };
-    let plan = decide(&graph, &state, &world)?;
     let changes = !plan.is_empty();
-    let file = PlanFile { target, plan };
+    let file = PlanFile { target, plan, used_by };
     match options.format {
-        Format::Human => render::result(&render::plan(&file.plan)),
+        Format::Human => render::result(&render::plan(&file.plan, &file.used_by)),
         Format::Json => render::result(&json(&file)),
     }
     if let Some(path) = &options.out {
@@ -63,6 +68,23 @@ pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) 
         ));
     }
     Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref(), session.settings).await?)
+}
+
+/// Workspaces by what they stand on.
+pub(crate) type Touched = BTreeMap<Address, Vec<User>>;
+
+/// Who stands on what the plan changes, in this stack or not. Two calls, if it changes anything.
+pub(crate) async fn touched(
+    session: &Session,
+    plan: &Plan,
+    graph: &Graph,
+    state: &State,
+) -> Result<Touched> {
+    if plan.steps.iter().all(|step| step.action == Action::Create) {
+        return Ok(Touched::new());
+    }
+    let users = engine::patiently(session.settings, || Users::read(session.cloud.as_ref())).await?;
+    Ok(users.touched(plan, graph, state))
 }
 
 /// The plan, or all reasons why there is none.

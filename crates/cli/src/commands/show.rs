@@ -9,7 +9,10 @@ use crate::{render, setup};
 
 pub(crate) async fn run(plan: Option<&Path>, files: &[PathBuf], global: &Global) -> Result {
     let text = match plan {
-        Some(path) => render::plan(&open(path)?.plan),
+        Some(path) => {
+            let file = open(path)?;
+            render::plan(&file.plan, &file.used_by)
+        }
         None => {
             let loaded = setup::load(files, global)?;
             let state = setup::state_place(&loaded.target).await?.read().await?;

@@ -6,13 +6,15 @@ use engine::{
     Action, Consequence, Effect, Group, Headline, Impact, Move, Plan, PlannedChange, Step, Why,
     as_output,
 };
+use kinds::users::User;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Ink, paint, style};
+use crate::commands::Touched;
 
 /// The whole plan as text: headlines with their steps, everything else by group, the figures.
-pub(crate) fn plan(plan: &Plan) -> String {
+pub(crate) fn plan(plan: &Plan, used_by: &Touched) -> String {
     let notes = notes(plan);
     if plan.is_empty() {
         return format!(
@@ -23,7 +25,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     let mut told: BTreeSet<usize> = BTreeSet::new();
     for headline in &plan.headlines {
-        text += &self::headline(headline, plan);
+        text += &self::headline(headline, plan, used_by);
         told.extend(&headline.steps);
     }
     let mut groups: BTreeMap<&Group, Vec<&Step>> = BTreeMap::new();
@@ -43,6 +45,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         steps.sort_by_key(|s| (s.action == Action::Delete, s.step));
         for one in steps {
             text += &step(one, "");
+            text += &users(used_by.get(&one.address));
         }
         text.push('\n');
     }
@@ -58,6 +61,16 @@ pub(crate) fn plan(plan: &Plan) -> String {
         if workspaces_replaced(plan) > 0 { paint(Ink::Red, &replaced) } else { replaced },
     );
     text
+}
+
+/// Who else feels it.
+fn users(users: Option<&Vec<User>>) -> String {
+    let word = |user: &User| match &user.address {
+        Some(address) => address.name().to_owned(),
+        None => format!("{} `{}` (outside this stack)", user.id, user.name),
+    };
+    let all: Vec<String> = users.into_iter().flatten().map(word).collect();
+    if all.is_empty() { String::new() } else { format!("      used by: {}\n", all.join(", ")) }
 }
 
 /// What changes in the state alone.
@@ -91,7 +104,7 @@ fn notes(plan: &Plan) -> String {
 const REASONS: usize = 3;
 
 /// What happens, what that does to people, why, and the steps, numbered.
-fn headline(headline: &Headline, plan: &Plan) -> String {
+fn headline(headline: &Headline, plan: &Plan, used_by: &Touched) -> String {
     let own = || plan.steps.iter().filter(|step| headline.steps.contains(&step.step));
     let loses = own().any(|s| s.precious && matches!(s.action, Action::Delete | Action::Replace));
     let mut text = match loses {
@@ -113,6 +126,7 @@ fn headline(headline: &Headline, plan: &Plan) -> String {
     }
     for (index, step) in own().enumerate() {
         text += &self::step(step, &format!("{:>4} ", index + 1));
+        text += &users(used_by.get(&step.address));
     }
     text.push('\n');
     text
@@ -161,7 +175,11 @@ fn step(step: &Step, number: &str) -> String {
         head += "  the old one";
     }
     if step.precious && matches!(step.action, Action::Delete | Action::Replace) {
-        head += &format!("  {}", paint(Ink::Red, "what it holds is lost"));
+        let words = match step.empties {
+            true => "emptied first: every object and version it holds is deleted",
+            false => "what it holds is lost",
+        };
+        head += &format!("  {}", paint(Ink::Red, words));
     }
     head.push('\n');
     if let Some(because) = &step.because {
@@ -291,7 +309,7 @@ fn by_line(before: &str, after: &str) -> Vec<String> {
 }
 
 /// A short value as a person reads it: bare text, words for nothing.
-fn pretty(value: &Value) -> String {
+pub(super) fn pretty(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),

@@ -211,7 +211,7 @@ async fn converge(
                 _ => StepError::PlanOutdated(outdated),
             });
         }
-        if attempt.is_none() && step.action == Action::Update {
+        if attempt.is_none() && matches!(step.action, Action::Update | Action::Adopt) {
             let planned = |field: &str| step.changes.iter().any(|c| c.field == field);
             let new: Vec<String> =
                 diff.fields().into_iter().filter(|f| !planned(f)).map(str::to_owned).collect();

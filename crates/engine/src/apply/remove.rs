@@ -23,6 +23,13 @@ pub(super) async fn remove(
     run.store.append(Entry::Removing { address: address.clone(), id: id.clone() }).await?;
     let in_use = kind.waits().in_use;
     let patience = Patience { in_use, call: Call::Sets, ..Patience::reading(run.settings) };
+    if step.empties {
+        let call = || run.cloud.empty(kind.name(), &id);
+        match empty(step, run, &patience, call).await {
+            Err(StepError::Cloud { source, .. }) if source.class == Class::NotFound => {}
+            result => result?,
+        }
+    }
     let call = || run.cloud.delete(kind.name(), &id);
     match persist(run, step, &patience, "deleting it", call).await {
         Ok(()) => gone(kind, step, run, &id).await?,
@@ -30,6 +37,21 @@ pub(super) async fn remove(
         Err(other) => return Err(other),
     }
     Ok(run.store.append(Entry::Removed { address, id: Some(id) }).await?)
+}
+
+/// Page by page, until nothing is left.
+async fn empty<F: Future<Output = cloud::Result<bool>>>(
+    step: &Step,
+    run: &Run<'_>,
+    patience: &Patience,
+    page: impl Fn() -> F,
+) -> Result<(), StepError> {
+    while persist(run, step, patience, "emptying it", &page).await? {
+        if run.cancel.is_cancelled() {
+            return Err(StepError::Interrupted("emptying it".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 async fn gone(

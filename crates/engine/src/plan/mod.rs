@@ -138,6 +138,9 @@ pub struct Step {
     /// What deleting it would lose cannot be made again.
     #[serde(default)]
     pub precious: bool,
+    /// A delete: what the object still holds is deleted with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empties: bool,
     pub changes: Vec<PlannedChange>,
     /// Why there is a step at all, when no field tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -47,6 +47,9 @@ pub(super) fn steps(
         }
         steps.push(step(draft, replacing, create_first, kinds));
     }
+    for step in steps.iter_mut().filter(|s| s.precious && s.action == Action::Delete) {
+        step.empties = graph.emptying_allowed.contains(&step.group);
+    }
     steps.sort_by(|a, b| (&a.address, a.action, &a.id).cmp(&(&b.address, b.action, &b.id)));
     let edges = edges(&steps, state);
     Ok(number(steps, &edges))
@@ -150,6 +153,7 @@ fn step(draft: Draft, replacing: bool, create_first: bool, kinds: Kinds) -> Step
         replacing,
         create_first,
         precious: draft.precious,
+        empties: false,
         changes: if makes { draft.changes } else { Vec::new() },
         because: draft.because,
     }

@@ -9,7 +9,7 @@ pub enum StateError {
     #[error("cannot {doing} `{}`: {source}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot {doing} `{place}`: {source}")]
-    Objects { doing: &'static str, place: String, source: cloud::Error },
+    Objects { doing: &'static str, place: String, source: Box<cloud::Error> },
     #[error("`{place}` is damaged at line {line}: {message}; nothing was changed")]
     Corrupt { place: String, line: usize, message: String },
     #[error(

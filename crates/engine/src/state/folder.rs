@@ -103,7 +103,7 @@ impl Folder {
     }
 
     pub(super) fn error(&self, doing: &'static str, name: &str, source: Error) -> StateError {
-        StateError::Objects { doing, place: self.place(name), source }
+        StateError::Objects { doing, place: self.place(name), source: Box::new(source) }
     }
 }
 

@@ -330,7 +330,7 @@ enum Failure {
     },
     Objects {
         name: String,
-        source: cloud::Error,
+        source: Box<cloud::Error>,
     },
     Bug,
 }
@@ -353,7 +353,7 @@ impl Failure {
                 StateError::Lost { place: folder.place("lock.json"), why }
             }
             Failure::Lost { place, why } => StateError::Lost { place, why },
-            Failure::Objects { name, source } => folder.error("write", &name, source),
+            Failure::Objects { name, source } => folder.error("write", &name, *source),
             Failure::Bug => {
                 let why = "bug: the writer of the log has ended".to_owned();
                 StateError::Lost { place: folder.place(LOG), why }

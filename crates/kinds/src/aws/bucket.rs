@@ -4,10 +4,11 @@
 //! ownership controls and tagging, DeleteBucket.
 
 use ::aws::s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, ObjectOwnership,
-    OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption,
-    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
-    Tag, Tagging, VersioningConfiguration,
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, Delete,
+    ObjectIdentifier, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
+    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    VersioningConfiguration,
 };
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
@@ -206,6 +207,35 @@ impl Kind for Bucket {
             put_tags(cloud, name, &props.tags).await?;
         }
         Ok(())
+    }
+
+    /// A thousand objects, versions and delete markers at a time: as many as one call takes.
+    async fn empty(cloud: &Aws, id: &BucketName) -> Result<bool> {
+        let call = cloud.s3.list_object_versions().bucket(&id.0).send();
+        let page = call.await.named("s3:ListObjectVersions")?;
+        let versions = page.versions().iter().map(|v| (v.key(), v.version_id()));
+        let markers = page.delete_markers().iter().map(|m| (m.key(), m.version_id()));
+        let action = "s3:DeleteObjects";
+        let mut all = Vec::new();
+        for (key, version) in versions.chain(markers) {
+            let object = ObjectIdentifier::builder().set_key(key.map(str::to_owned));
+            let object = object.set_version_id(version.map(str::to_owned)).build();
+            all.push(object.named(action)?);
+        }
+        if all.is_empty() {
+            return Ok(false);
+        }
+        let objects = Delete::builder().set_objects(Some(all)).quiet(true).build().named(action)?;
+        let call = cloud.s3.delete_objects().bucket(&id.0).delete(objects);
+        let answer = call.send().await.named(action)?;
+        match answer.errors().first() {
+            None => Ok(true),
+            Some(error) => {
+                let [key, why] = [error.key(), error.message()].map(Option::unwrap_or_default);
+                let message = format!("`{key}` cannot be deleted: {why}");
+                Err(Error::new(Class::Denied, action, message))
+            }
+        }
     }
 
     async fn delete(cloud: &Aws, id: &BucketName) -> Result<()> {

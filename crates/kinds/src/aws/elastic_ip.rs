@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{DomainType, ResourceType};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Out, Wanted};
+use engine::{Diff, Found, Kind, Mark, Out, Scope, Wanted};
 use serde::{Deserialize, Serialize};
 
 use crate::Tags;
@@ -55,11 +55,7 @@ impl Kind for ElasticIp {
         let mut all = BTreeMap::new();
         for filters in super::filters("allocation-id", ids) {
             for address in describe(cloud, filters).await? {
-                if let Some(id) = address.allocation_id() {
-                    let tags = super::tags(address.tags());
-                    let public_ip = address.public_ip().unwrap_or_default().to_owned();
-                    all.insert(AllocationId::from(id), Seen { tags, public_ip });
-                }
+                all.extend(seen(&address));
             }
         }
         Ok(super::in_order(ids, all))
@@ -90,6 +86,17 @@ impl Kind for ElasticIp {
         call.send().await.named("ec2:ReleaseAddress")?;
         Ok(())
     }
+
+    /// Addresses lie in no VPC.
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(AllocationId, Seen)>> {
+        if matches!(scope, Scope::Within(_)) {
+            return Ok(Vec::new());
+        }
+        let all = describe(cloud, super::of_scope(scope, "")).await?;
+        let all = all.iter().filter_map(seen);
+        let nowhere = super::vpc::VpcId::from("");
+        Ok(all.filter(|(_, s)| super::in_scope(scope, &nowhere, &s.tags)).collect())
+    }
 }
 
 /// The one listing of EC2 that has no pages.
@@ -97,4 +104,11 @@ async fn describe(cloud: &Aws, filters: Vec<types::Filter>) -> Result<Vec<types:
     let call = cloud.ec2.describe_addresses().set_filters(Some(filters));
     let answer = call.send().await.named("ec2:DescribeAddresses")?;
     Ok(answer.addresses.unwrap_or_default())
+}
+
+/// `None` for the addresses of EC2-Classic, which have no allocation.
+fn seen(address: &types::Address) -> Option<(AllocationId, Seen)> {
+    let tags = super::tags(address.tags());
+    let public_ip = address.public_ip().unwrap_or_default().to_owned();
+    Some((address.allocation_id()?.into(), Seen { tags, public_ip }))
 }

@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::ResourceType;
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Ref, Wanted};
+use engine::{Diff, Found, Kind, Mark, Ref, Scope, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::vpc::VpcId;
@@ -111,6 +111,14 @@ impl Kind for InternetGateway {
         let call = cloud.ec2.delete_internet_gateway().internet_gateway_id(&id.0);
         call.send().await.named("ec2:DeleteInternetGateway")?;
         Ok(())
+    }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(InternetGatewayId, Seen)>> {
+        let all = describe(cloud, super::of_scope(scope, "attachment.vpc-id")).await?;
+        let mut all = all.iter().map(seen).collect::<Result<Vec<_>>>()?;
+        let nowhere = VpcId::from("");
+        all.retain(|(_, s)| super::in_scope(scope, s.vpc.as_ref().unwrap_or(&nowhere), &s.tags));
+        Ok(all)
     }
 }
 

@@ -23,9 +23,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::aws::ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Id, Mark, Readiness, Ref, Wanted};
+use engine::{Diff, Found, Id, Mark, Readiness, Ref, Scope, Wanted};
 use ipnet::Ipv4Net;
 
+use self::vpc::VpcId;
 use crate::Tags;
 
 /// The tag that names the stack an object belongs to.
@@ -57,6 +58,25 @@ fn filters<'a, I: Id>(name: &'a str, ids: &'a [I]) -> impl Iterator<Item = Vec<F
 /// A filter that selects everything of a stack.
 fn of_stack(stack: &str) -> Vec<Filter> {
     vec![Filter::builder().name(format!("tag:{STACK_TAG}")).values(stack).build()]
+}
+
+/// A filter for a scope; `inside` is the name of the filter for what lies in a VPC.
+fn of_scope(scope: &Scope, inside: &str) -> Vec<Filter> {
+    match scope {
+        Scope::All => Vec::new(),
+        Scope::Within(vpc) => vec![Filter::builder().name(inside).values(vpc).build()],
+        Scope::Stack(stack) => of_stack(stack),
+    }
+}
+
+/// Whether an object belongs to the scope. Matched here although a filter selected it: emulators
+/// ignore some filters.
+fn in_scope(scope: &Scope, vpc: &VpcId, tags: &Tags) -> bool {
+    match scope {
+        Scope::All => true,
+        Scope::Within(id) => vpc.0 == *id,
+        Scope::Stack(stack) => tags.get(STACK_TAG) == Some(stack),
+    }
 }
 
 /// What was seen, in the order asked.

@@ -7,11 +7,12 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{ConnectivityType, NatGatewayState, ResourceType};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Waits, Wanted};
+use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::elastic_ip::AllocationId;
 use super::subnet::SubnetId;
+use super::vpc::VpcId;
 use crate::Tags;
 
 engine::id! {
@@ -138,6 +139,21 @@ impl Kind for NatGateway {
         let call = cloud.ec2.delete_nat_gateway().nat_gateway_id(&id.0);
         call.send().await.named("ec2:DeleteNatGateway")?;
         Ok(())
+    }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(NatGatewayId, Seen)>> {
+        let mut gateways = describe(cloud, super::of_scope(scope, "vpc-id")).await?;
+        gateways.retain(|g| g.state() != Some(&NatGatewayState::Deleted));
+        let nowhere = VpcId::from("");
+        let mut all = Vec::new();
+        for gateway in &gateways {
+            let (id, seen) = seen(gateway)?;
+            let vpc = gateway.vpc_id().map_or(nowhere.clone(), VpcId::from);
+            if super::in_scope(scope, &vpc, &seen.tags) {
+                all.push((id, seen));
+            }
+        }
+        Ok(all)
     }
 }
 

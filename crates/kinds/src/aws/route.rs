@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ::aws::Aws;
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Ref, Wanted};
+use engine::{Diff, Found, Kind, Ref, Scope, Wanted};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::route_table;
-use super::route_table::{RouteTableId, SeenTarget, Target};
+use super::route_table::{RouteTable, RouteTableId, SeenTarget, Target};
 
 engine::id! {
     /// `rtb-…|10.0.0.0/16`: a route has no id of its own.
@@ -96,6 +96,18 @@ impl Kind for Route {
     async fn delete(cloud: &Aws, id: &RouteId) -> Result<()> {
         let (table, destination) = parts(id)?;
         route_table::delete_route(cloud, &table, destination).await
+    }
+
+    /// The routes of the tables in the scope.
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(RouteId, Seen)>> {
+        let mut all = Vec::new();
+        for (table, seen) in RouteTable::list(cloud, scope).await? {
+            for (destination, target) in seen.routes {
+                let seen = Seen { table: table.clone(), destination, target };
+                all.push((id(&table, destination), seen));
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{ResourceType, RouteOrigin, RouteTableAssociationStateCode};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Mark, Ref, Replace, Scope, Wanted};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -82,8 +82,7 @@ pub struct Seen {
 impl Kind for RouteTable {
     const NAME: &'static str = "aws.route_table";
     const SERVICE: &'static str = "ec2";
-    /// Replaced only for another VPC: then its subnets are others too, and the old ones keep their
-    /// routes while users move.
+    /// Old subnets keep their routes while users move to the new ones.
     const REPLACE: Replace = Replace::CreateFirst { name: None };
 
     type Cloud = Aws;
@@ -97,11 +96,17 @@ impl Kind for RouteTable {
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, routes, subnets, tags } = want;
-        Diff::default()
-            .replace("vpc", vpc, &have.vpc)
-            .update("routes", routes, &have.routes)
-            .update("subnets", subnets, &have.subnets)
-            .update("tags", tags, &have.tags)
+        let diff =
+            Diff::default().replace("vpc", vpc, &have.vpc).update("routes", routes, &have.routes);
+        // Subnets that are all made anew get a table of their own: taking this one from those of now
+        // would cut off what still runs there.
+        let anew = |subnet: &Ref<SubnetId>| matches!(subnet, Ref::Output(_));
+        let moves = !have.subnets.is_empty() && !subnets.is_empty() && subnets.iter().all(anew);
+        let diff = match moves {
+            true => diff.replace("subnets", subnets, &have.subnets),
+            false => diff.update("subnets", subnets, &have.subnets),
+        };
+        diff.update("tags", tags, &have.tags)
     }
 
     async fn read(cloud: &Aws, ids: &[RouteTableId]) -> Result<Vec<Option<Seen>>> {
@@ -155,6 +160,13 @@ impl Kind for RouteTable {
         let call = cloud.ec2.delete_route_table().route_table_id(&id.0);
         call.send().await.named("ec2:DeleteRouteTable")?;
         Ok(())
+    }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(RouteTableId, Seen)>> {
+        let all = describe(cloud, super::of_scope(scope, "vpc-id")).await?;
+        let mut all = all.iter().map(seen).collect::<Result<Vec<_>>>()?;
+        all.retain(|(_, s)| super::in_scope(scope, &s.vpc, &s.tags));
+        Ok(all)
     }
 }
 

@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::ResourceType;
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Mark, Ref, Replace, Scope, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::vpc::VpcId;
@@ -101,6 +101,10 @@ impl Kind for SecurityGroup {
         call.send().await.named("ec2:DeleteSecurityGroup")?;
         Ok(())
     }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(GroupId, Seen)>> {
+        of_scope(cloud, scope).await?.iter().map(seen).collect()
+    }
 }
 
 async fn describe(cloud: &Aws, filters: Vec<types::Filter>) -> Result<Vec<types::SecurityGroup>> {
@@ -114,6 +118,18 @@ pub(super) async fn groups(cloud: &Aws, ids: &[GroupId]) -> Result<Vec<types::Se
     let mut all = Vec::new();
     for filters in super::filters("group-id", ids) {
         all.extend(describe(cloud, filters).await?);
+    }
+    Ok(all)
+}
+
+/// The groups of a scope.
+pub(super) async fn of_scope(cloud: &Aws, scope: &Scope) -> Result<Vec<types::SecurityGroup>> {
+    let mut all = Vec::new();
+    for group in describe(cloud, super::of_scope(scope, "vpc-id")).await? {
+        let (_, seen) = seen(&group)?;
+        if super::in_scope(scope, &seen.vpc, &seen.tags) {
+            all.push(group);
+        }
     }
     Ok(all)
 }

@@ -7,7 +7,7 @@ use ::aws::ec2::types::{
 };
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Scope, Wanted};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +146,14 @@ impl Kind for SecurityGroupRules {
         let (ingress, egress) = permissions(cloud, id).await?;
         revoke_ingress(cloud, id, surplus(&ingress, &BTreeSet::new())).await?;
         revoke_egress(cloud, id, surplus(&egress, &BTreeSet::new())).await
+    }
+
+    /// The rules of the groups in the scope.
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(GroupRulesId, Seen)>> {
+        let groups = security_group::of_scope(cloud, scope).await?;
+        let mut all = groups.iter().map(seen).collect::<Result<Vec<_>>>()?;
+        all.retain(|s| !(s.ingress.is_empty() && s.egress.is_empty()));
+        Ok(all.into_iter().map(|s| (GroupRulesId(s.group.0.clone()), s)).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{AttributeBooleanValue, ResourceType};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Readiness, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Mark, Readiness, Ref, Replace, Scope, Wanted};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,13 @@ impl Kind for Subnet {
     async fn delete(cloud: &Aws, id: &SubnetId) -> Result<()> {
         cloud.ec2.delete_subnet().subnet_id(&id.0).send().await.named("ec2:DeleteSubnet")?;
         Ok(())
+    }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(SubnetId, Seen)>> {
+        let all = describe(cloud, super::of_scope(scope, "vpc-id")).await?;
+        let mut all = all.iter().map(seen).collect::<Result<Vec<_>>>()?;
+        all.retain(|(_, s)| super::in_scope(scope, &s.vpc, &s.tags));
+        Ok(all)
     }
 }
 

@@ -4,7 +4,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName};
 use ::aws::{Aws, Named};
 use cloud::{Class, Result};
-use engine::{Diff, Found, Kind, Mark, Readiness, Wanted};
+use engine::{Diff, Found, Kind, Mark, Readiness, Scope, Wanted};
 use futures::future::try_join_all;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,12 @@ impl Kind for Vpc {
     async fn delete(cloud: &Aws, id: &VpcId) -> Result<()> {
         cloud.ec2.delete_vpc().vpc_id(&id.0).send().await.named("ec2:DeleteVpc")?;
         Ok(())
+    }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(VpcId, Seen)>> {
+        let vpcs = describe(cloud, super::of_scope(scope, "vpc-id")).await?;
+        let all = try_join_all(vpcs.iter().map(|vpc| seen(cloud, vpc))).await?.into_iter();
+        Ok(all.flatten().filter(|(id, s)| super::in_scope(scope, id, &s.tags)).collect())
     }
 }
 

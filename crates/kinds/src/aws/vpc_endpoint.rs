@@ -8,7 +8,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{ResourceType, VpcEndpointType};
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Waits, Wanted};
+use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::route_table::RouteTableId;
@@ -241,6 +241,14 @@ impl Kind for VpcEndpoint {
             }
             None => Ok(()),
         }
+    }
+
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(VpcEndpointId, Seen)>> {
+        let call = cloud.ec2.describe_vpc_endpoints();
+        let all = list_all(call.set_filters(Some(super::of_scope(scope, "vpc-id")))).await?;
+        let mut all = all.iter().map(seen).collect::<Result<Vec<_>>>()?;
+        all.retain(|(_, s)| s.state != "deleted" && super::in_scope(scope, &s.vpc, &s.tags));
+        Ok(all)
     }
 }
 

@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{PeeringConnectionOptionsRequest, ResourceType};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Readiness, Ref, Wanted};
+use engine::{Diff, Found, Kind, Mark, Readiness, Ref, Scope, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::vpc::VpcId;
@@ -16,6 +16,11 @@ engine::id! {
     /// `pcx-…`
     PeeringId,
 }
+
+/// The filter for those that begin in a VPC.
+const REQUESTER: &str = "requester-vpc-info.vpc-id";
+/// The filter for those that end in a VPC.
+const ACCEPTER: &str = "accepter-vpc-info.vpc-id";
 
 /// `aws.vpc_peering`
 pub struct VpcPeering;
@@ -175,6 +180,19 @@ impl Kind for VpcPeering {
         let call = cloud.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(&id.0);
         call.send().await.named("ec2:DeleteVpcPeeringConnection")?;
         Ok(())
+    }
+
+    /// Those of either side.
+    async fn list(cloud: &Aws, scope: &Scope) -> Result<Vec<(PeeringId, Seen)>> {
+        let mut all = describe(cloud, super::of_scope(scope, REQUESTER)).await?;
+        if matches!(scope, Scope::Within(_)) {
+            all.extend(describe(cloud, super::of_scope(scope, ACCEPTER)).await?);
+        }
+        let all = all.iter().map(seen).collect::<Result<BTreeMap<_, _>>>()?.into_iter();
+        let alive = all.filter(|(_, s)| !lost(&s.status) && s.status != "deleted");
+        let either =
+            |s: &Seen| [&s.vpc, &s.peer_vpc].iter().any(|vpc| super::in_scope(scope, vpc, &s.tags));
+        Ok(alive.filter(|(_, s)| either(s)).collect())
     }
 }
 

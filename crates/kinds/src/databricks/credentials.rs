@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Ref, Replace, Waits, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -95,6 +95,11 @@ impl Kind for Credentials {
 
     async fn delete(account: &Account, id: &CredentialsId) -> Result<()> {
         account.delete(&format!("{PATH}/{id}")).await.map(drop)
+    }
+
+    async fn list(account: &Account, scope: &Scope) -> Result<Vec<(CredentialsId, Seen)>> {
+        let all: Vec<Wire> = super::listed(account, PATH, scope).await?;
+        Ok(all.iter().map(|w| (CredentialsId(w.credentials_id.clone()), see(w))).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use cloud::{Class, Error, Result};
-use engine::Found;
+use engine::{Found, Scope};
 
 pub mod credentials;
 pub mod network;
@@ -21,6 +21,18 @@ pub mod workspace;
 async fn list<T: DeserializeOwned>(account: &Account, path: &str) -> Result<Vec<T>> {
     let value = account.list(path).await?;
     value.into_iter().map(|item| parse(path, item)).collect()
+}
+
+/// All objects of one type, if the scope is the account: they lie in nothing and carry no mark.
+async fn listed<T: DeserializeOwned>(
+    account: &Account,
+    path: &str,
+    scope: &Scope,
+) -> Result<Vec<T>> {
+    match scope {
+        Scope::All => list(account, path).await,
+        Scope::Within(_) | Scope::Stack(_) => Ok(Vec::new()),
+    }
 }
 
 /// One object out of an answer.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cloud::Result;
 use databricks::Account;
 use engine::Impact::OneWay;
-use engine::{Diff, Found, Kind, Ref, Replace, Waits, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -152,6 +152,11 @@ impl Kind for Network {
 
     async fn delete(account: &Account, id: &NetworkId) -> Result<()> {
         account.delete(&format!("{PATH}/{id}")).await.map(drop)
+    }
+
+    async fn list(account: &Account, scope: &Scope) -> Result<Vec<(NetworkId, Seen)>> {
+        let all: Vec<Wire> = super::listed(account, PATH, scope).await?;
+        Ok(all.iter().map(|w| (NetworkId(w.network_id.clone()), see(w))).collect())
     }
 }
 

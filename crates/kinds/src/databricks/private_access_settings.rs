@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cloud::Result;
 use databricks::Account;
 use engine::Impact::UsersLoseAccess;
-use engine::{Diff, Found, Kind, Ref, Wanted};
+use engine::{Diff, Found, Kind, Ref, Scope, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -128,6 +128,17 @@ impl Kind for PrivateAccessSettings {
 
     async fn delete(account: &Account, id: &PrivateAccessSettingsId) -> Result<()> {
         account.delete(&format!("{PATH}/{id}")).await.map(drop)
+    }
+
+    async fn list(
+        account: &Account,
+        scope: &Scope,
+    ) -> Result<Vec<(PrivateAccessSettingsId, Seen)>> {
+        let all: Vec<Wire> = super::listed(account, PATH, scope).await?;
+        Ok(all
+            .iter()
+            .map(|w| (PrivateAccessSettingsId(w.private_access_settings_id.clone()), see(w)))
+            .collect())
     }
 }
 

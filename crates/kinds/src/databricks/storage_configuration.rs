@@ -5,7 +5,7 @@
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Ref, Replace, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Scope, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -96,6 +96,14 @@ impl Kind for StorageConfiguration {
 
     async fn delete(account: &Account, id: &StorageConfigurationId) -> Result<()> {
         account.delete(&format!("{PATH}/{id}")).await.map(drop)
+    }
+
+    async fn list(account: &Account, scope: &Scope) -> Result<Vec<(StorageConfigurationId, Seen)>> {
+        let all: Vec<Wire> = super::listed(account, PATH, scope).await?;
+        Ok(all
+            .iter()
+            .map(|w| (StorageConfigurationId(w.storage_configuration_id.clone()), see(w)))
+            .collect())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Out, Readiness, Ref, Waits, Wanted};
+use engine::{Diff, Found, Kind, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -115,6 +115,11 @@ impl Kind for Registration {
 
     async fn delete(account: &Account, id: &RegistrationId) -> Result<()> {
         account.delete(&format!("{PATH}/{id}")).await.map(drop)
+    }
+
+    async fn list(account: &Account, scope: &Scope) -> Result<Vec<(RegistrationId, Seen)>> {
+        let all: Vec<Wire> = super::listed(account, PATH, scope).await?;
+        Ok(all.iter().map(|w| (RegistrationId(w.vpc_endpoint_id.clone()), see(w))).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloud::{Class, Error, Result};
 use databricks::Account;
 use engine::Impact::{ComputeStops, OneWay, UsersLoseAccess};
-use engine::{Diff, Found, Kind, Out, Readiness, Ref, Waits, Wanted};
+use engine::{Diff, Found, Kind, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -312,6 +312,11 @@ impl Kind for Workspace {
 
     async fn delete(account: &Account, id: &WorkspaceId) -> Result<()> {
         account.delete(&format!("{PATH}/{id}")).await.map(drop)
+    }
+
+    async fn list(account: &Account, scope: &Scope) -> Result<Vec<(WorkspaceId, Seen)>> {
+        let all: Vec<Wire> = super::listed(account, PATH, scope).await?;
+        Ok(all.iter().map(|w| (WorkspaceId(w.workspace_id.to_string()), see(account, w))).collect())
     }
 }
 
