@@ -385,9 +385,3 @@ fn python() -> PathBuf {
         None => top().join(".venv/bin/python"),
     }
 }
-
-/// Whether a matrix runs whole; otherwise an evenly spread sample of it has to do.
-#[expect(clippy::disallowed_methods, reason = "chooses how much is tested")]
-pub(crate) fn full() -> bool {
-    std::env::var_os("DBXCTL_TEST_FULL").is_some_and(|value| value == "1")
-}

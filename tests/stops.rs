@@ -89,6 +89,9 @@ impl Cloud for Deadly<'_> {
     ) -> BoxFuture<'a, Result<()>> {
         self.mutate(self.cloud.update(kind, id, props, diff))
     }
+    fn empty<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool>> {
+        self.mutate(self.cloud.empty(kind, id))
+    }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         self.mutate(self.cloud.delete(kind, id))
     }

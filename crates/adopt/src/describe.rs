@@ -84,6 +84,7 @@ impl Describer<'_> {
             workspaces: BTreeMap::new(),
             labels: BTreeMap::new(),
             allow_deletion: BTreeSet::new(),
+            allow_emptying: BTreeSet::new(),
             moved: spec::Moved::default(),
             forget: spec::Forget::default(),
             state: None,
