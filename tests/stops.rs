@@ -357,6 +357,8 @@ fn what_somebody_else_made_meanwhile_is_not_taken() {
             let mut theirs = step.props.clone();
             theirs["region"] = json!("elsewhere");
             theirs["public_access"] = json!(true);
+            // Without our marks.
+            theirs["tags"] = json!({});
             stage.cloud.seed(kind, name, theirs).expect("it can be put there");
             wanted.insert(step.address.clone());
         }
