@@ -120,10 +120,12 @@ fn what_no_spec_can_say_is_told() {
         let cloud = sandbox::Sandbox::open(&file, settings).expect("the sandbox is there");
         let all = cloud.inventory().expect("it can be read");
         let network = all.iter().find(|item| item.kind == "databricks.network").expect("a network");
-        let another = |network: &mut Value| {
-            let groups = network["groups"].as_array_mut().expect("groups");
-            groups.push("sg-0123456789abcdef0".into());
-        };
+        let groups: Vec<Value> = (all.iter())
+            .filter(|item| item.kind == "aws.security_group")
+            .map(|item| item.id.as_str().into())
+            .collect();
+        assert!(groups.len() > 1);
+        let another = |network: &mut Value| network["groups"] = groups.into();
         cloud.edit("databricks.network", &network.id, another).expect("it is there");
     }
     let out = path("dbxctl.yaml");
