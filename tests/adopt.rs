@@ -37,10 +37,9 @@ fn every_example_is_adopted_as_it_runs() {
 #[test]
 fn what_was_made_by_other_means_is_only_marked() {
     let run = Adopter::start();
-    run.foreign(&["build"]);
-    run.foreign(&["dump", &run.path("before.json")]);
+    run.foreign(&["build", "dump", &run.path("before.json")]);
     let shown = run.adopt(&["Legacy Prod"], &["--dry-run"]).expect(0);
-    run.foreign(&["unchanged", &run.path("before.json")]);
+    assert!(run.clouds.journal.calls().iter().all(|call| !call.mutating));
     assert!(shown.stdout.contains("display_name: \"Legacy Prod\""), "{}", shown.stdout);
 
     let told = run.adopt(&["Legacy Prod"], &[]).expect(0).stderr;
@@ -57,9 +56,7 @@ fn what_was_made_by_other_means_is_only_marked() {
 #[test]
 fn a_neighbour_keeps_what_it_stands_on() {
     let run = Adopter::start();
-    run.foreign(&["build"]);
-    run.foreign(&["neighbour"]);
-    run.foreign(&["dump", &run.path("before.json")]);
+    run.foreign(&["build", "neighbour", "dump", &run.path("before.json")]);
     let told = run.adopt(&["Legacy Prod"], &[]).expect(0).stderr;
     assert!(
         told.contains("the VPC `corp-data`") && told.contains("`Legacy Dev` uses it too"),
@@ -82,8 +79,7 @@ fn a_neighbour_keeps_what_it_stands_on() {
 #[test]
 fn a_plan_names_whom_it_meets() {
     let run = Adopter::start();
-    run.foreign(&["build"]);
-    run.foreign(&["neighbour"]);
+    run.foreign(&["build", "neighbour"]);
     run.adopt(&["Legacy Prod"], &["--own-shared"]).expect(0);
     let spec = run.spec().replace("team: data", "team: platform");
     fs::write(run.path("dbxctl.yaml"), spec).expect("the folder is ours");
@@ -124,10 +120,12 @@ fn what_no_spec_can_say_is_told() {
         let cloud = sandbox::Sandbox::open(&file, settings).expect("the sandbox is there");
         let all = cloud.inventory().expect("it can be read");
         let network = all.iter().find(|item| item.kind == "databricks.network").expect("a network");
-        let another = |network: &mut Value| {
-            let groups = network["groups"].as_array_mut().expect("groups");
-            groups.push("sg-0123456789abcdef0".into());
-        };
+        let groups: Vec<Value> = (all.iter())
+            .filter(|item| item.kind == "aws.security_group")
+            .map(|item| item.id.as_str().into())
+            .collect();
+        assert!(groups.len() > 1);
+        let another = |network: &mut Value| network["groups"] = groups.into();
         cloud.edit("databricks.network", &network.id, another).expect("it is there");
     }
     let out = path("dbxctl.yaml");
@@ -210,7 +208,6 @@ impl Adopter {
 
     #[track_caller]
     fn destroys_exactly_what_it_owns(&self) {
-        self.foreign(&["dump", &self.path("adopted.json")]);
         let ids = self.owned().into_iter().filter(|(address, _)| {
             // Rules and policies are their group's and their bucket's.
             !address.contains("_rules/") && !address.contains("_policy/")
@@ -225,6 +222,6 @@ impl Adopter {
         assert!(!ids.is_empty());
         fs::write(self.path("owned.txt"), ids.join("\n")).expect("the folder is ours");
         self.dbxctl("destroy", &["--yes"]).expect(0);
-        self.foreign(&["without", &self.path("adopted.json"), &self.path("owned.txt")]);
+        self.foreign(&["without", &self.path("before.json"), &self.path("owned.txt")]);
     }
 }

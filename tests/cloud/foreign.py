@@ -1,5 +1,7 @@
 """Builds what people build without dbxctl, and tells whether anything of it has changed.
 
+Takes several commands one after the other, because starting the clients takes seconds:
+
     foreign.py build                makes a workspace `Legacy Prod` in the VPC `Corp Data`, with names
                                     and tags of its own making
     foreign.py neighbour            makes `Legacy Dev` beside it, in the same VPC
@@ -227,20 +229,28 @@ def compare(path, gone):
             check(now[id] == before[id], f"{id} was {before[id]} and is {now[id]}")
 
 
-def main():
-    match sys.argv[1:]:
-        case ["build"]:
+def run(words):
+    """The first command of the words; what is left of them comes back."""
+    match words:
+        case ["build", *rest]:
             build()
-        case ["neighbour"]:
+        case ["neighbour", *rest]:
             neighbour()
-        case ["dump", path]:
+        case ["dump", path, *rest]:
             json.dump(everything(), open(path, "w", encoding="utf-8"))
-        case ["unchanged", path]:
+        case ["unchanged", path, *rest]:
             compare(path, set())
-        case ["without", path, ids]:
+        case ["without", path, ids, *rest]:
             compare(path, set(open(ids, encoding="utf-8").read().split("\n")))
         case _:
             sys.exit(__doc__)
+    return rest
+
+
+def main():
+    words = sys.argv[1:] or ["help"]
+    while words:
+        words = run(words)
     for problem in problems:
         print(problem)
     sys.exit(1 if problems else 0)

@@ -169,9 +169,10 @@ impl Chooser<'_> {
             if let Some(arn) = arn {
                 let others = self.gathered.all::<Credentials>().into_iter();
                 let others = others.filter(|(other, c)| other != id && c.role_arn == arn);
-                let shared = others.map(|(_, c)| format!("credentials `{}` use it too", c.name));
+                let mut shared =
+                    others.map(|(_, c)| format!("credentials `{}` use it too", c.name));
                 let why = self.not_ours(Role::NAME, &role_name(&arn.0).0);
-                put(used, Part::Role(owner), why.or(shared.filter(|_| !self.own_shared).next()));
+                put(used, Part::Role(owner), why.or(shared.find(|_| !self.own_shared)));
             }
         }
         if let Some(id) = &seen.private_access {

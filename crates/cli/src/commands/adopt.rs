@@ -39,11 +39,13 @@ pub(crate) async fn run(options: Options, global: &Global) -> Result {
     let place = state_place(&target).await?;
     let state = place.read().await?;
     free(&state, &adoption)?;
-    let plan = adoption
-        .plan(&state, kinds())
-        .map_err(|problems| Fail::rendered(Exit::Refused, render::problems(&problems)))?;
+    let plan = adoption.plan(&state, kinds()).map_err(|problems| {
+        let text = render::misfits(&adoption) + &render::problems(&problems);
+        Fail::rendered(Exit::Refused, text)
+    })?;
     render::note(&render::adoption(&adoption, &plan));
-    if !(mistakes.is_empty() && adoption.misfits.is_empty()) && !options.partial {
+    let sayable = mistakes.is_empty() && adoption.misfits.is_empty();
+    if !sayable && !options.partial {
         render::note(&mistakes);
         return Err(Fail::new(
             Exit::Refused,

@@ -25,6 +25,19 @@ pub(crate) fn adoption(adoption: &Adoption, plan: &Plan) -> String {
             text += &format!("  {} {}  {}\n", left.kind, left.id, paint(Ink::Dim, &left.why));
         }
     }
+    text += &misfits(adoption);
+    let marked = plan.steps.iter().filter(|s| !s.changes.is_empty()).count();
+    text += &format!(
+        "\nAdopt: {} to own, {} parts only used, {marked} to mark with the tags `dbxctl:stack` and `dbxctl:address`. Nothing else is changed.\n",
+        adoption.owned.len(),
+        adoption.used.len(),
+    );
+    text
+}
+
+/// What no spec can say, field by field.
+pub(crate) fn misfits(adoption: &Adoption) -> String {
+    let mut text = String::new();
     if !adoption.misfits.is_empty() {
         text += &format!("\n{}\n", paint(Ink::Red, "cannot be said in a spec"));
         for misfit in &adoption.misfits {
@@ -39,11 +52,5 @@ pub(crate) fn adoption(adoption: &Adoption, plan: &Plan) -> String {
             };
         }
     }
-    let marked = plan.steps.iter().filter(|s| !s.changes.is_empty()).count();
-    text += &format!(
-        "\nAdopt: {} to own, {} parts only used, {marked} to mark with the tags `dbxctl:stack` and `dbxctl:address`. Nothing else is changed.\n",
-        adoption.owned.len(),
-        adoption.used.len(),
-    );
     text
 }

@@ -17,7 +17,7 @@ use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::setup::environment;
 
-pub(crate) use adopt::adoption;
+pub(crate) use adopt::{adoption, misfits};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::Progress;
