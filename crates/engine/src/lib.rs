@@ -22,7 +22,8 @@ pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Role, known
 pub use kind::{AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Waits, Wanted};
 pub use pace::{Limit, Paced};
 pub use plan::{
-    Action, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary, Why, plan,
+    Action, LastAsked, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary, Why,
+    drift, plan,
 };
 pub use refresh::{World, refresh};
 pub use state::{

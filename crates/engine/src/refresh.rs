@@ -60,6 +60,20 @@ pub(crate) fn with_generation(kinds: Kinds, address: &Address, props: &Value, n:
     props
 }
 
+/// The opposite: the props as the graph has them.
+pub(crate) fn without_generation(kinds: Kinds, address: &Address, props: &Value, n: u32) -> Value {
+    let mut props = props.clone();
+    let replace = kinds.get(address.kind()).map(|k| k.replace());
+    if let Some(Replace::CreateFirst { name: Some(field) }) = replace
+        && n > 1
+        && let Some(Value::String(name)) = props.get_mut(field)
+    {
+        let suffix = format!("-{n}");
+        name.truncate(name.strip_suffix(&suffix).map_or(name.len(), str::len));
+    }
+    props
+}
+
 /// Reads all objects the graph and the state name, and finds those that may have been made without
 /// their id being saved. Reads cost one call per kind where the API allows it, not one per object.
 pub async fn refresh(

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{Graph, Plan, State, World};
+use engine::{Graph, LastAsked, Plan, Problem, State, World};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Format, Global};
@@ -16,6 +16,7 @@ pub(crate) struct Options {
     pub(crate) format: Format,
     pub(crate) detailed_exitcode: bool,
     pub(crate) offline: bool,
+    pub(crate) drift_only: bool,
 }
 
 /// A saved plan, with what it is for.
@@ -29,16 +30,19 @@ pub(crate) struct PlanFile {
 pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
     let Loaded { graph, target, .. } = load(files, global)?;
     let state = engine::load(&target.state_path(), &target.stack)?;
-    let world = if options.offline {
-        World::remembered(&state)
+    let plan = if options.drift_only {
+        let session = connect(&target, Some(&graph)).await?;
+        drift(&session, &state).await?
+    } else if options.offline {
+        decide(&graph, &state, &World::remembered(&state))?
     } else {
         let session = connect(&target, Some(&graph)).await?;
-        read_world(&session, &graph, &state).await?
+        decide(&graph, &state, &read_world(&session, &graph, &state).await?)?
     };
-    let plan = decide(&graph, &state, &world)?;
     let changes = !plan.is_empty();
     let file = PlanFile { target, plan };
     match options.format {
+        Format::Human if options.drift_only => render::result(&render::drift(&file.plan)),
         Format::Human => render::result(&render::plan(&file.plan)),
         Format::Json => render::result(&json(&file)),
     }
@@ -46,7 +50,8 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
         save(path, &file)?;
         render::note(&format!("saved: dbxctl apply {}", path.display()));
     }
-    Ok(if changes && options.detailed_exitcode { Exit::Changes } else { Exit::Done })
+    let tell = options.detailed_exitcode || options.drift_only;
+    Ok(if changes && tell { Exit::Changes } else { Exit::Done })
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
@@ -55,8 +60,18 @@ pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) 
 
 /// The plan, or all reasons why there is none.
 pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan> {
-    engine::plan(graph, state, world, kinds())
-        .map_err(|problems| Fail::rendered(Exit::Refused, render::problems(&problems)))
+    engine::plan(graph, state, world, kinds()).map_err(|problems| refused(&problems))
+}
+
+/// What is not as it was last asked for.
+async fn drift(session: &Session, state: &State) -> Result<Plan> {
+    let asked = LastAsked::of(state, kinds()).map_err(|problems| refused(&problems))?;
+    let world = read_world(session, &asked.graph, &asked.state).await?;
+    engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))
+}
+
+fn refused(problems: &[Problem]) -> Fail {
+    Fail::rendered(Exit::Refused, render::problems(problems))
 }
 
 fn json(file: &PlanFile) -> String {

@@ -1,6 +1,7 @@
 //! The only place that prints. stdout is the result, stderr is progress and errors.
 #![expect(clippy::print_stderr, reason = "this is where printing happens")]
 
+mod drift;
 mod outputs;
 mod plan;
 mod progress;
@@ -14,6 +15,7 @@ use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::setup::environment;
 
+pub(crate) use drift::drift;
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::Progress;

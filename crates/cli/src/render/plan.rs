@@ -16,15 +16,16 @@ pub(crate) fn plan(plan: &Plan) -> String {
             plan.unchanged, plan.stack
         );
     }
+    let (drift, asked): (Vec<&Step>, _) = plan.steps.iter().partition(|step| step.is_drift());
     let mut groups: BTreeMap<&Group, Vec<&Step>> = BTreeMap::new();
-    for step in &plan.steps {
+    for step in asked {
         // The removal in a replacement is told together with the new object.
         if step.action == Action::Delete && step.replacing {
             continue;
         }
         groups.entry(&step.group).or_default().push(step);
     }
-    let mut text = String::new();
+    let mut text = super::drift::section(&drift);
     for (group, mut steps) in groups {
         let title = match group {
             Group::Shared(name) => format!("shared: {name}"),
@@ -55,7 +56,8 @@ fn workspaces_replaced(plan: &Plan) -> usize {
     plan.steps.iter().filter(replaced).count()
 }
 
-fn step(step: &Step) -> String {
+/// One step with its changes.
+pub(super) fn step(step: &Step) -> String {
     let (symbol, ink) = match step.action {
         Action::Create => ("+", Ink::Green),
         Action::Replace if step.create_first => ("+/-", Ink::Red),

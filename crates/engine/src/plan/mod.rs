@@ -1,7 +1,10 @@
 //! What has to be done: a pure function of the graph, the state and what was read.
 
 mod decide;
+mod drift;
 mod order;
+
+pub use drift::{LastAsked, drift};
 
 use std::collections::BTreeSet;
 
@@ -152,17 +155,7 @@ pub fn plan(
 ) -> Result<Plan, Vec<Problem>> {
     let decisions = decide::decide(graph, state, world, kinds)?;
     let steps = order::steps(decisions.drafts, graph, state, kinds)?;
-    Ok(Plan {
-        format: PLAN_FORMAT,
-        written_by: crate::WRITTEN_BY.to_owned(),
-        stack: graph.stack.clone(),
-        lineage: state.lineage.clone(),
-        serial: state.serial,
-        graph_sha256: fingerprint(graph),
-        steps,
-        unchanged: decisions.unchanged,
-        related: decisions.related,
-    })
+    Ok(Plan::of(graph, state, steps, decisions.unchanged, decisions.related))
 }
 
 fn fingerprint(graph: &Graph) -> String {
@@ -179,7 +172,39 @@ pub struct Summary {
     pub replaced_precious: usize,
 }
 
+impl Step {
+    /// Whether it only puts back what was changed outside dbxctl.
+    pub fn is_drift(&self) -> bool {
+        let all_drift = self.changes.iter().all(|change| change.why == Why::Drift);
+        match self.action {
+            Action::Create => self.because.as_deref() == Some(decide::DELETED_OUTSIDE),
+            Action::Update | Action::Replace => !self.changes.is_empty() && all_drift,
+            Action::Adopt | Action::Finish | Action::Delete => false,
+        }
+    }
+}
+
 impl Plan {
+    fn of(
+        graph: &Graph,
+        state: &State,
+        steps: Vec<Step>,
+        unchanged: usize,
+        related: Vec<Relation>,
+    ) -> Self {
+        Plan {
+            format: PLAN_FORMAT,
+            written_by: crate::WRITTEN_BY.to_owned(),
+            stack: graph.stack.clone(),
+            lineage: state.lineage.clone(),
+            serial: state.serial,
+            graph_sha256: fingerprint(graph),
+            steps,
+            unchanged,
+            related,
+        }
+    }
+
     /// Whether there is nothing to do. Bookkeeping does not count.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -47,6 +47,11 @@ impl AnyKind for Toy {
     fn collides(&self, want: &Value, _: &Value) -> cloud::Result<bool> {
         Ok(want["fixed"] == json!(["collides"]))
     }
+    fn reborn(&self, want: &Value, last: &Value) -> cloud::Result<Vec<(&'static str, String)>> {
+        let natural = |v: &Value| v["natural"].as_str().map(str::to_owned);
+        let same = natural(want).filter(|name| natural(last).as_ref() == Some(name));
+        Ok(same.map(|name| ("id", name)).into_iter().collect())
+    }
     fn readiness(&self, seen: &Value) -> cloud::Result<Readiness> {
         Ok(match seen["state"].as_str() {
             Some("failed") => Readiness::Failed("no luck".into()),
