@@ -2,10 +2,10 @@
 //! proxy, and dbxctl pointed at them.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -97,12 +97,17 @@ impl Clouds {
         finish(self.dbxctl_command(arguments))
     }
 
-    /// Runs dbxctl and kills it at the n-th mutating request; false when it made fewer.
-    pub(crate) fn dbxctl_killed(&self, arguments: &[&str], n: usize, side: Side) -> bool {
-        self.journal.kill_at(n, side);
-        let mut command = self.dbxctl_command(arguments);
-        let log = || File::create(self.folder().join("killed.log")).expect("a log file");
-        let mut child = command.stdout(log()).stderr(log()).spawn().expect("dbxctl can be started");
+    /// Runs dbxctl and kills it at the n-th mutating request, or the n-th of one action; false when
+    /// it made fewer.
+    pub(crate) fn dbxctl_killed(
+        &self,
+        arguments: &[&str],
+        action: Option<&str>,
+        n: usize,
+        side: Side,
+    ) -> bool {
+        self.journal.kill_at(action, n, side);
+        let mut child = self.start_dbxctl(arguments, "killed.log");
         self.journal.set_victim(child.id());
         child.wait().expect("a child can be waited for");
         self.journal.killed()
@@ -111,12 +116,53 @@ impl Clouds {
     /// Runs `cloud/verify.py`, which looks at both clouds with other clients. Its calls do not
     /// pass the proxies.
     pub(crate) fn verify(&self, arguments: &[&str]) -> Output {
+        let mut command = self.verifier();
+        command.args(arguments);
+        finish(command)
+    }
+
+    /// The same, in a process that answers many times: starting one takes seconds.
+    pub(crate) fn start_verifier(&self) -> Verifier {
+        let mut command = self.verifier();
+        command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Verifier { child, answers }
+    }
+
+    fn verifier(&self) -> Command {
         let mut command = Command::new(python());
-        command.arg("-B").arg(top().join("tests/cloud/verify.py")).args(arguments);
+        command.arg("-B").arg(top().join("tests/cloud/verify.py"));
         let aws = format!("http://{}", self.moto.address);
         let account = format!("http://{}", self.account_server.address);
         self.environment(&mut command, &aws, &account);
-        finish(command)
+        command
+    }
+
+    /// Starts dbxctl, with what it says in the file `name` of the folder.
+    pub(crate) fn start_dbxctl(&self, arguments: &[&str], name: &str) -> Child {
+        let log = File::create(self.folder().join(name)).expect("a log file");
+        let twin = log.try_clone().expect("a file can be shared");
+        let mut command = self.dbxctl_command(arguments);
+        command.stdout(log).stderr(twin).spawn().expect("dbxctl can be started")
+    }
+
+    /// Changes how the account server behaves.
+    pub(crate) fn set_account(&self, settings: &serde_json::Value) {
+        post(self.account_server.address, "/_control/settings", &settings.to_string());
+    }
+
+    /// Empties both clouds and forgets the state, faults and calls.
+    pub(crate) fn reset(&self) {
+        self.journal.wait_for_quiet();
+        post(self.moto.address, "/moto-api/reset", "");
+        post(self.account_server.address, "/_control/reset", "");
+        self.journal.end_faults();
+        self.journal.clear();
+        let state = self.folder().join("state");
+        if state.exists() {
+            std::fs::remove_dir_all(state).expect("the folder is ours");
+        }
     }
 
     fn dbxctl_command(&self, arguments: &[&str]) -> Command {
@@ -159,6 +205,34 @@ impl Drop for Clouds {
     }
 }
 
+/// A `verify.py` that goes on answering.
+pub(crate) struct Verifier {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Verifier {
+    /// What it prints; the error is what it finds wrong.
+    pub(crate) fn ask(&mut self, arguments: &[&str]) -> Result<String, String> {
+        let question = serde_json::to_string(arguments).expect("plain text");
+        let stdin = self.child.stdin.as_mut().expect("stdin is piped");
+        writeln!(stdin, "{question}").map_err(|e| e.to_string())?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line).map_err(|e| e.to_string())?;
+        let (code, text): (i32, String) =
+            serde_json::from_str(&line).map_err(|e| format!("verify.py said {line:?}: {e}"))?;
+        if code == 0 { Ok(text) } else { Err(text) }
+    }
+}
+
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A server in a process of its own that ends when its stdin closes.
 struct Server {
     child: Child,
@@ -188,6 +262,18 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a POST to a server of ours, which must accept it.
+fn post(address: SocketAddr, path: &str, body: &str) {
+    let (kind, length) = ("content-type: application/json", body.len());
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\n{kind}\r\nconnection: close");
+    let request = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+    let mut stream = TcpStream::connect(address).expect("the server runs");
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers");
+    assert!(answer.starts_with("HTTP/1.1 20"), "{path}: {answer}");
 }
 
 pub(crate) fn finish(mut command: Command) -> Output {
@@ -240,4 +326,10 @@ fn python() -> PathBuf {
         Some(python) => python.into(),
         None => top().join(".venv/bin/python"),
     }
+}
+
+/// Whether a matrix runs whole; otherwise an evenly spread sample of it has to do.
+#[expect(clippy::disallowed_methods, reason = "chooses how much is tested")]
+pub(crate) fn full() -> bool {
+    std::env::var_os("DBXCTL_TEST_FULL").is_some_and(|value| value == "1")
 }

@@ -3,7 +3,11 @@
 //! `cargo xtask test` builds what they start and says where python is.
 
 mod clouds;
+mod crash;
+mod faults;
 mod proxy;
 mod random;
 mod sandbox;
+mod state;
+mod stops;
 mod wire;

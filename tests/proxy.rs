@@ -31,15 +31,92 @@ pub(crate) struct Call {
     pub(crate) status: Option<u16>,
 }
 
-/// What goes wrong with a call.
+/// What goes wrong with a call. The cloud does not see the call unless the fault says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Too many requests, as this service says it. The cloud does not see the call.
+    /// Too many requests, as this service says it.
     Throttle,
-    /// A 503 with an empty body. The cloud does not see the call.
+    /// A 503 with an empty body.
     Unavailable,
+    /// The cloud acts and its answer is replaced with a 500.
+    ErrorAfterEffect,
+    /// The connection ends.
+    DropRequest,
     /// The cloud acts, its answer gets lost.
     DropAnswer,
+    /// The cloud acts, its answer comes half a minute later.
+    HoldAnswer,
+    /// A web page, as a proxy or a sign-in service answers, with 200.
+    Page,
+    /// The same with 500.
+    ErrorPage,
+    /// To a sign-in page.
+    Redirect,
+    /// A 409 and nothing else.
+    EmptyConflict,
+    /// The caller may not do this.
+    Denied,
+    /// The token is not good any more: only for `databricks`.
+    TokenExpired,
+    /// `POST /credentials` with a role that cannot be assumed, or not yet.
+    RoleNotReady,
+    /// After each change in the family, the next so many reads of each sort still show what there
+    /// was before: an object that is new is not there, one that changed has its old values.
+    Stale,
+}
+
+/// Which calls a fault is for. Those of a family count for each action by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Calls {
+    Named(String),
+    /// Those of one family (`ec2`, `iam`, `s3`, `sts`, `databricks`, `token`) that change something.
+    Changing(&'static str),
+    /// All others of a family.
+    Reading(&'static str),
+}
+
+impl Calls {
+    fn has(&self, action: &str, mutating: bool) -> bool {
+        match self {
+            Calls::Named(name) => name == action,
+            Calls::Changing(family) => mutating && family_of(action) == *family,
+            Calls::Reading(family) => !mutating && family_of(action) == *family,
+        }
+    }
+}
+
+/// Whose limits and whose ways of failing a call has.
+pub(crate) fn family_of(action: &str) -> &str {
+    match action.split(':').next() {
+        Some("databricks") if action.contains("/oidc/") => "token",
+        Some(family) => family,
+        None => action,
+    }
+}
+
+struct Rule {
+    calls: Calls,
+    fault: Fault,
+    times: usize,
+    /// How often each action has met it.
+    met: BTreeMap<String, usize>,
+}
+
+/// A request under way.
+struct Begun {
+    place: usize,
+    mutating: bool,
+    latency: Duration,
+    fault: Option<Fault>,
+    kill: Option<Side>,
+}
+
+/// What a read last answered, and how often it will still do so although something changed.
+#[derive(Default)]
+struct Remembered {
+    changes: usize,
+    left: usize,
+    answer: Option<Vec<u8>>,
 }
 
 /// On which side of a call's effect the client is killed.
@@ -54,18 +131,24 @@ pub(crate) enum Side {
 pub(crate) struct Journal {
     state: Mutex<State>,
     victim_known: Condvar,
+    quiet: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
     latency: Duration,
-    faults: Vec<(String, Fault, usize)>,
-    /// Counts down mutating requests.
-    kill: Option<(usize, Side)>,
+    rules: Vec<Rule>,
+    /// Counts down mutating requests, or those of one action.
+    kill: Option<(Option<String>, usize, Side)>,
     victim: Option<u32>,
     killed: bool,
     gaps: Vec<String>,
+    under_way: usize,
+    /// How often each family was changed.
+    changes: BTreeMap<String, usize>,
+    /// By method, target and body.
+    remembered: BTreeMap<Vec<u8>, Remembered>,
 }
 
 impl Journal {
@@ -95,15 +178,36 @@ impl Journal {
 
     /// Lets the next `times` calls of an action fail.
     pub(crate) fn fail(&self, action: &str, fault: Fault, times: usize) {
-        self.lock().faults.push((action.to_owned(), fault, times));
+        self.fail_all(Calls::Named(action.to_owned()), fault, times);
     }
 
-    /// Kills the victim at the n-th mutating request from now, counted from 1.
-    pub(crate) fn kill_at(&self, n: usize, side: Side) {
+    /// Lets the next `times` calls of each action fail.
+    pub(crate) fn fail_all(&self, calls: Calls, fault: Fault, times: usize) {
+        let rule = Rule { calls, fault, times, met: BTreeMap::new() };
+        self.lock().rules.push(rule);
+    }
+
+    /// How many calls have failed so far because of [`Journal::fail`] and its like; lets no more fail.
+    pub(crate) fn end_faults(&self) -> usize {
+        let rules = std::mem::take(&mut self.lock().rules);
+        rules.iter().flat_map(|rule| rule.met.values()).sum()
+    }
+
+    /// Kills the victim at the n-th mutating request from now, counted from 1; of that action only,
+    /// if there is one.
+    pub(crate) fn kill_at(&self, action: Option<&str>, n: usize, side: Side) {
         let mut state = self.lock();
-        state.kill = Some((n, side));
+        state.kill = Some((action.map(str::to_owned), n, side));
         state.victim = None;
         state.killed = false;
+    }
+
+    /// Waits until no request is under way: a killed client leaves some behind.
+    pub(crate) fn wait_for_quiet(&self) {
+        let deadline = Duration::from_secs(60);
+        let busy = |state: &mut State| state.under_way > 0;
+        let quiet = self.quiet.wait_timeout_while(self.lock(), deadline, busy);
+        drop(quiet.expect("no thread panics while it holds the journal"));
     }
 
     /// Names the process to kill. A kill that is due waits for this.
@@ -129,39 +233,79 @@ impl Journal {
     }
 
     /// Notes a call; returns its place, and what shall happen to it.
-    fn begin(
-        &self,
-        action: String,
-        mutating: bool,
-    ) -> (usize, Duration, Option<Fault>, Option<Side>) {
+    fn begin(&self, action: String, mutating: bool) -> Begun {
         let mut state = self.lock();
         let mut fault = None;
-        for (name, kind, times) in &mut state.faults {
-            if fault.is_none() && *times > 0 && *name == action {
-                *times -= 1;
-                fault = Some(*kind);
+        for rule in &mut state.rules {
+            if fault.is_none() && rule.fault != Fault::Stale && rule.calls.has(&action, mutating) {
+                let met = rule.met.entry(action.clone()).or_default();
+                if *met < rule.times {
+                    *met += 1;
+                    fault = Some(rule.fault);
+                }
             }
         }
         let mut kill = None;
-        if mutating && let Some((n, side)) = &mut state.kill {
-            *n -= 1;
-            if *n == 0 {
-                kill = Some(*side);
-                state.kill = None;
+        if mutating && let Some((only, n, side)) = &mut state.kill {
+            if only.as_ref().is_none_or(|only| *only == action) {
+                *n -= 1;
+                if *n == 0 {
+                    kill = Some(*side);
+                    state.kill = None;
+                }
             }
         }
+        state.under_way += 1;
         state.calls.push(Call { action, mutating, status: None });
-        (state.calls.len() - 1, state.latency, fault, kill)
+        let (place, latency) = (state.calls.len() - 1, state.latency);
+        Begun { place, mutating, latency, fault, kill }
     }
 
-    fn end(&self, place: usize, status: u16, gap: bool) {
+    /// The call is over, whatever came of it.
+    fn leave(&self) {
+        self.lock().under_way -= 1;
+        self.quiet.notify_all();
+    }
+
+    /// The old answer that a read gets because reads are stale; the inner `None` stands for nothing.
+    fn stale(&self, action: &str, request: &Request) -> Option<Option<Vec<u8>>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let is_stale =
+            |rule: &&mut Rule| rule.fault == Fault::Stale && rule.calls.has(action, false);
+        let rule = state.rules.iter_mut().find(is_stale)?;
+        let changes = state.changes.get(family_of(action)).copied().unwrap_or_default();
+        let remembered = state.remembered.entry(request.key()).or_default();
+        if remembered.changes != changes {
+            (remembered.changes, remembered.left) = (changes, rule.times);
+        }
+        if remembered.left == 0 {
+            return None;
+        }
+        remembered.left -= 1;
+        *rule.met.entry(action.to_owned()).or_default() += 1;
+        Some(remembered.answer.clone())
+    }
+
+    fn remember(&self, request: &Request, answer: &[u8]) {
+        let mut state = self.lock();
+        if state.rules.iter().any(|rule| rule.fault == Fault::Stale) {
+            state.remembered.entry(request.key()).or_default().answer = Some(answer.to_vec());
+        }
+    }
+
+    /// The cloud has answered.
+    fn end(&self, begun: &Begun, action: &str, status: u16, gap: bool) {
         let mut state = self.lock();
         // The journal may have been cleared meanwhile.
-        let Some(call) = state.calls.get_mut(place) else { return };
-        call.status = Some(status);
-        let action = call.action.clone();
+        if let Some(call) = state.calls.get_mut(begun.place) {
+            call.status = Some(status);
+        }
+        if begun.mutating {
+            *state.changes.entry(family_of(action).to_owned()).or_default() += 1;
+        }
         if gap {
-            state.gaps.push(action);
+            state.gaps.push(action.to_owned());
         }
     }
 
@@ -229,14 +373,41 @@ fn serve(
     client.set_nodelay(true)?;
     let Some(request) = Request::read(&mut client)? else { return Ok(()) };
     let (action, mutating) = request.action(cloud);
-    let (place, latency, fault, kill) = journal.begin(action.clone(), mutating);
-    thread::sleep(latency);
-    if kill == Some(Side::Before) {
+    let begun = journal.begin(action.clone(), mutating);
+    let result = exchange(upstream, journal, &request, &action, &begun, &mut client);
+    journal.leave();
+    result
+}
+
+fn exchange(
+    upstream: SocketAddr,
+    journal: &Journal,
+    request: &Request,
+    action: &str,
+    begun: &Begun,
+    client: &mut TcpStream,
+) -> io::Result<()> {
+    thread::sleep(begun.latency);
+    if begun.kill == Some(Side::Before) {
         journal.kill();
         return Ok(());
     }
-    if let Some(answer) = fault.and_then(|fault| refusal(fault, &action)) {
-        client.write_all(answer.as_bytes())?;
+    let head_only = request.method == "HEAD";
+    let instead = match begun.fault {
+        Some(Fault::DropRequest) => return Ok(()),
+        Some(Fault::DropAnswer | Fault::HoldAnswer | Fault::ErrorAfterEffect | Fault::Stale) => {
+            None
+        }
+        Some(fault) => Some(refusal(fault, action, head_only)),
+        None if begun.mutating => None,
+        None => match journal.stale(action, request) {
+            Some(Some(old)) => Some(old),
+            Some(None) => nothing(action, head_only),
+            None => None,
+        },
+    };
+    if let Some(answer) = instead {
+        client.write_all(&answer)?;
         return client.shutdown(Shutdown::Write);
     }
 
@@ -249,16 +420,25 @@ fn serve(
     let status = answer.get(9..12).and_then(|s| std::str::from_utf8(s).ok()?.parse().ok());
     let Some(status) = status else { return Ok(()) };
     let html = answer.windows(14).any(|w| w.eq_ignore_ascii_case(b"<!doctype html"));
-    journal.end(place, status, status == 500 && html);
+    journal.end(begun, action, status, status == 500 && html);
+    let answer = closing(&answer);
+    journal.remember(request, &answer);
 
-    if kill == Some(Side::After) {
+    if begun.kill == Some(Side::After) {
         journal.kill();
         return Ok(());
     }
-    if fault == Some(Fault::DropAnswer) {
-        return Ok(());
+    match begun.fault {
+        Some(Fault::DropAnswer) => return Ok(()),
+        Some(Fault::HoldAnswer) => {
+            thread::sleep(Duration::from_secs(30));
+            client.write_all(&answer)?;
+        }
+        Some(fault @ Fault::ErrorAfterEffect) => {
+            client.write_all(&refusal(fault, action, head_only))?;
+        }
+        _ => client.write_all(&answer)?,
     }
-    client.write_all(&closing(&answer))?;
     client.shutdown(Shutdown::Write)
 }
 
@@ -285,39 +465,128 @@ fn closing(answer: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn refusal(fault: Fault, action: &str) -> Option<String> {
-    let service = action.split(':').next().unwrap_or_default();
-    let (status, kind, body) = match (fault, service) {
-        (Fault::DropAnswer, _) => return None,
-        (Fault::Unavailable, _) => ("503 Service Unavailable", "text/plain", String::new()),
-        (Fault::Throttle, "databricks") => (
-            "429 Too Many Requests",
-            "application/json",
-            r#"{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"too many requests"}"#.to_owned(),
-        ),
-        (Fault::Throttle, "s3") => (
-            "503 Slow Down",
-            "application/xml",
-            "<Error><Code>SlowDown</Code><Message>slow down</Message></Error>".to_owned(),
-        ),
-        (Fault::Throttle, "ec2") => (
-            "503 Service Unavailable",
-            "text/xml",
-            "<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>too many requests\
-             </Message></Error></Errors><RequestID>proxy</RequestID></Response>"
-                .to_owned(),
-        ),
-        (Fault::Throttle, _) => (
-            "400 Bad Request",
-            "text/xml",
-            "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate \
-             exceeded</Message></Error><RequestId>proxy</RequestId></ErrorResponse>"
-                .to_owned(),
-        ),
+/// What the client gets instead of the cloud's answer.
+fn refusal(fault: Fault, action: &str, head_only: bool) -> Vec<u8> {
+    const HTML: &str = "text/html";
+    let page = "<!doctype html><html><head><title>Sign in</title></head></html>";
+    let family = family_of(action);
+    let error = |status, code, message| refused(family, status, code, message);
+    let (status, kind, extra, body) = match (fault, family) {
+        (Fault::Throttle, "databricks") => {
+            let (status, kind, body) =
+                error("429 Too Many Requests", "REQUEST_LIMIT_EXCEEDED", "too many requests");
+            (status, kind, "retry-after: 1\r\n", body)
+        }
+        (Fault::Page, _) => ("200 OK", HTML, "", page.to_owned()),
+        (Fault::ErrorPage, _) => ("500 Internal Server Error", HTML, "", page.to_owned()),
+        (Fault::Redirect, _) => {
+            ("302 Found", HTML, "location: https://login.example.com/sign-in\r\n", page.to_owned())
+        }
+        (Fault::EmptyConflict, _) => ("409 Conflict", "text/plain", "", String::new()),
+        (Fault::Unavailable, _) => ("503 Service Unavailable", "text/plain", "", String::new()),
+        _ => {
+            let (status, kind, body) = match (fault, family) {
+                (Fault::Throttle, "token") => error(
+                    "400 Bad Request",
+                    "invalid_request",
+                    "Temporarily throttled, too many requests",
+                ),
+                (Fault::Throttle, "s3") => error("503 Slow Down", "SlowDown", "slow down"),
+                (Fault::Throttle, "ec2") => {
+                    error("503 Service Unavailable", "RequestLimitExceeded", "too many requests")
+                }
+                (Fault::Throttle, _) => error("400 Bad Request", "Throttling", "Rate exceeded"),
+                (Fault::RoleNotReady, _) => error(
+                    "400 Bad Request",
+                    "MALFORMED_REQUEST",
+                    "Failed credential validation checks: please use a valid cross account IAM \
+                     role with permissions setup correctly",
+                ),
+                (Fault::TokenExpired, _) => {
+                    error("401 Unauthorized", "UNAUTHENTICATED", "the token is not valid any more")
+                }
+                (Fault::Denied, "databricks") => {
+                    error("403 Forbidden", "PERMISSION_DENIED", "the caller may not do this")
+                }
+                (Fault::Denied, "token") => {
+                    error("401 Unauthorized", "invalid_client", "Client authentication failed")
+                }
+                (Fault::Denied, "ec2") => {
+                    error("403 Forbidden", "UnauthorizedOperation", "the caller may not do this")
+                }
+                (Fault::Denied, _) => {
+                    error("403 Forbidden", "AccessDenied", "the caller may not do this")
+                }
+                (_, "databricks") => {
+                    error("500 Internal Server Error", "INTERNAL_ERROR", "it broke")
+                }
+                _ => error("500 Internal Server Error", "InternalError", "it broke"),
+            };
+            (status, kind, "", body)
+        }
     };
-    let mut answer = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nconnection: close\r\n");
+    whole(status, kind, extra, if head_only { "" } else { &body })
+}
+
+/// What a read answers about what is not there; none where the question makes no sense without it.
+fn nothing(action: &str, head_only: bool) -> Option<Vec<u8>> {
+    let (family, name) = (family_of(action), action.split_once(':')?.1);
+    let missing = |code| refused(family, "404 Not Found", code, "it does not exist");
+    let (status, kind, body) = match family {
+        "databricks" if action.contains("{id}") => missing("RESOURCE_DOES_NOT_EXIST"),
+        "databricks" => ("200 OK", "application/json", "[]".to_owned()),
+        "iam" => missing("NoSuchEntity"),
+        "s3" => missing("NoSuchBucket"),
+        "ec2" if name.ends_with("Attribute") => {
+            refused(family, "400 Bad Request", "InvalidVpcID.NotFound", "it does not exist")
+        }
+        "ec2" => {
+            let space = "http://ec2.amazonaws.com/doc/2016-11-15/";
+            ("200 OK", "text/xml", format!("<{name}Response xmlns=\"{space}\"/>"))
+        }
+        _ => return None,
+    };
+    Some(whole(status, kind, "", if head_only { "" } else { &body }))
+}
+
+/// An error in the words of its family: status, content type, body.
+fn refused(
+    family: &str,
+    status: &'static str,
+    code: &str,
+    message: &str,
+) -> (&'static str, &'static str, String) {
+    let error = format!("<Code>{code}</Code><Message>{message}</Message>");
+    let id = "<RequestId>from-the-proxy</RequestId>";
+    match family {
+        "databricks" => {
+            let body = format!(r#"{{"error_code":"{code}","message":"{message}"}}"#);
+            (status, "application/json", body)
+        }
+        "token" => {
+            let body = format!(r#"{{"error":"{code}","error_description":"{message}"}}"#);
+            (status, "application/json", body)
+        }
+        "s3" => (status, "application/xml", format!("<Error>{error}{id}</Error>")),
+        "ec2" => {
+            let id = "<RequestID>from-the-proxy</RequestID>";
+            let body = format!("<Response><Errors><Error>{error}</Error></Errors>{id}</Response>");
+            (status, "text/xml", body)
+        }
+        _ => {
+            let error = format!("<Error><Type>Sender</Type>{error}</Error>");
+            (status, "text/xml", format!("<ErrorResponse>{error}{id}</ErrorResponse>"))
+        }
+    }
+}
+
+fn whole(status: &str, kind: &str, extra: &str, body: &str) -> Vec<u8> {
+    let mut answer = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n{extra}");
+    // Both clouds name each answer, and people quote the name.
+    answer += "x-request-id: from-the-proxy\r\nx-amzn-requestid: from-the-proxy\r\n";
+    answer += "connection: close\r\n";
     let _ = write!(answer, "content-length: {}\r\n\r\n{body}", body.len());
-    Some(answer)
+    answer.into_bytes()
 }
 
 struct Request {
@@ -371,6 +640,11 @@ impl Request {
             }
         };
         Ok(Some(Request { method: method.into(), target: target.into(), headers, body }))
+    }
+
+    /// What makes two reads the same question.
+    fn key(&self) -> Vec<u8> {
+        [self.method.as_bytes(), b" ", self.target.as_bytes(), b" ", &self.body].concat()
     }
 
     /// As it goes to the cloud.
@@ -622,7 +896,7 @@ mod tests {
         let proxy = Proxy::start(Cloud::Aws, upstream, &journal);
         for (side, reached) in [(Side::Before, 1), (Side::After, 3)] {
             let mut victim = Command::new("sleep").arg("60").spawn().unwrap();
-            journal.kill_at(2, side);
+            journal.kill_at(None, 2, side);
             journal.set_victim(victim.id());
             assert!(!send(&proxy, CREATE).is_empty());
             assert!(victim.try_wait().unwrap().is_none());

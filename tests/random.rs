@@ -14,7 +14,7 @@ use sandbox::{Fault, Happens, Item, Profile, Sandbox};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-const STACK: &str = "random";
+pub(crate) const STACK: &str = "random";
 const AWS_ACCOUNT: &str = "111122223333";
 /// Regions whose Databricks endpoint services are known.
 const REGIONS: [&str; 3] = ["eu-central-1", "ap-northeast-1", "us-east-1"];
@@ -352,14 +352,14 @@ fn graph(text: &str) -> Result<Graph, String> {
 }
 
 /// A state that lives as long as the test. Entries take the way they take through a file.
-struct Memory(Mutex<State>);
+pub(crate) struct Memory(pub(crate) Mutex<State>);
 
 impl Memory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Memory(Mutex::new(State::new(STACK, "lineage".to_owned())))
     }
 
-    fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -379,12 +379,12 @@ impl Store for Memory {
 }
 
 /// One stack on one simulated cloud.
-struct Stage {
-    cloud: Sandbox,
-    store: Memory,
+pub(crate) struct Stage {
+    pub(crate) cloud: Sandbox,
+    pub(crate) store: Memory,
 }
 
-type Checked<T = ()> = Result<T, TestCaseError>;
+pub(crate) type Checked<T = ()> = Result<T, TestCaseError>;
 
 fn fail<T>(why: impl Into<String>) -> Checked<T> {
     Err(TestCaseError::fail(why.into()))
@@ -405,7 +405,7 @@ impl Stage {
         Stage { cloud: Sandbox::in_memory(settings), store: Memory::new() }
     }
 
-    async fn plan(&self, graph: &Graph) -> Checked<Plan> {
+    pub(crate) async fn plan(&self, graph: &Graph) -> Checked<Plan> {
         self.cloud.adopt_used(graph).map_err(|e| TestCaseError::fail(e.to_string()))?;
         let (state, kinds) = (self.store.state(), kinds::facts());
         let world = engine::refresh(graph, &state, kinds, &self.cloud, settings()).await;
@@ -447,7 +447,7 @@ impl Stage {
     }
 
     /// There is nothing to do, and what is there is what the state says.
-    async fn settled(&self, graph: &Graph, what: &str) -> Checked {
+    pub(crate) async fn settled(&self, graph: &Graph, what: &str) -> Checked {
         let plan = self.plan(graph).await?;
         if !plan.is_empty() {
             return fail(format!("{what}: there is something left to do: {:#?}", plan.steps));
@@ -498,7 +498,7 @@ impl Stage {
     }
 
     /// The empty graph, with consent to everything.
-    fn nothing(&self) -> Graph {
+    pub(crate) fn nothing(&self) -> Graph {
         let mut nothing = Graph::new(STACK);
         let state = self.store.state();
         nothing.deletion_allowed = state.resources.values().map(|r| r.group.clone()).collect();
@@ -513,12 +513,12 @@ impl Stage {
     }
 }
 
-fn settings() -> engine::Settings {
+pub(crate) fn settings() -> engine::Settings {
     engine::Settings { first_pause: Duration::from_millis(20), ..engine::Settings::default() }
 }
 
 /// Runs the future to its end in time that is paused: it goes on when everything waits.
-fn paused<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn paused<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().expect("a runtime").block_on(work)
 }

@@ -11,17 +11,17 @@ use tempfile::TempDir;
 use crate::clouds::{Output, binary, examples, finish, top};
 
 /// One folder with a state and a simulated cloud in it.
-struct Stack {
-    folder: TempDir,
+pub(crate) struct Stack {
+    pub(crate) folder: TempDir,
     profile: &'static str,
 }
 
 impl Stack {
-    fn new(profile: &'static str) -> Stack {
+    pub(crate) fn new(profile: &'static str) -> Stack {
         Stack { folder: TempDir::new().expect("a temporary folder"), profile }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("dbxctl"));
         command
             .args(arguments)
@@ -35,24 +35,24 @@ impl Stack {
     }
 
     #[track_caller]
-    fn run(&self, arguments: &[&str], code: i32) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str], code: i32) -> Output {
         finish(self.command(arguments)).expect(code)
     }
 
-    fn start(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().expect("dbxctl can be started")
     }
 
-    fn write(&self, name: &str, spec: &Value) -> String {
+    pub(crate) fn write(&self, name: &str, spec: &Value) -> String {
         let path = self.folder.path().join(name);
         fs::write(&path, spec.to_string()).expect("the folder is ours");
         path.to_str().expect("a plain name").to_owned()
     }
 
     /// Address and id of everything the state has.
-    fn list(&self, spec: &str) -> Vec<(String, String)> {
+    pub(crate) fn list(&self, spec: &str) -> Vec<(String, String)> {
         let text = self.run(&["state", "list", spec], 0).stdout;
         let pair = |line: &str| {
             let mut words = line.split_whitespace().map(str::to_owned);
@@ -63,7 +63,7 @@ impl Stack {
 }
 
 /// A workspace or two in one VPC, as JSON so that tests can edit it.
-fn spec(workspaces: &[&str]) -> Value {
+pub(crate) fn spec(workspaces: &[&str]) -> Value {
     let workspaces: serde_json::Map<String, Value> =
         workspaces.iter().map(|n| ((*n).to_owned(), json!({ "vpc": "main" }))).collect();
     json!({
@@ -192,7 +192,7 @@ fn killed_twenty_times_it_still_gets_there() {
 }
 
 /// The kinds of everything in the simulated cloud, read from its file and not through dbxctl.
-fn objects(stack: &Stack) -> Vec<String> {
+pub(crate) fn objects(stack: &Stack) -> Vec<String> {
     let cloud = sandbox_file(stack.folder.path());
     let mut kinds: Vec<String> = cloud.into_iter().collect();
     kinds.sort();

@@ -194,7 +194,7 @@ impl Run {
         for round in 0..200 {
             let n = [1, 4, 2, 7, 3][round % 5];
             let side = [Side::Before, Side::After][round % 2];
-            if !self.clouds.dbxctl_killed(&[verb, &spec, "--yes"], n, side) {
+            if !self.clouds.dbxctl_killed(&[verb, &spec, "--yes"], None, n, side) {
                 // Whatever the last round did, this one has nothing left to do.
                 self.clouds.dbxctl(&[verb, &spec, "--yes"]).expect(0);
                 return;
@@ -205,7 +205,7 @@ impl Run {
 }
 
 /// So many workspaces in one VPC.
-fn spec(workspaces: usize) -> Value {
+pub(crate) fn spec(workspaces: usize) -> Value {
     let workspace = json!({ "vpc": "main", "subnets": { "nodes_per_zone": 50 } });
     let workspaces: serde_json::Map<String, Value> =
         (0..workspaces).map(|n| (format!("wk{n}"), workspace.clone())).collect();

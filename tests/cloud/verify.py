@@ -6,6 +6,10 @@
     verify.py applied SPEC.json        checks that everything the spec says is there
     verify.py empty SPEC.json          checks that all is as in the before.json beside the spec;
                                        without one, that nothing is there
+    verify.py marks SPEC.json          prints what is there, by mark or name and without ids: two
+                                       clouds that had the same spec print the same
+    verify.py serve                    reads such arguments as one JSON list a line, and answers
+                                       each with [exit code, output] on one line
 
 Prints every difference it finds and ends with 1 when there is one. Only live states count: AWS
 lists deleted NAT gateways and endpoints for a while.
@@ -634,16 +638,50 @@ def everything(aws, account):
     profiles = aws.iam.list_instance_profiles()["InstanceProfiles"]
     found["instance profile"] = [p["InstanceProfileName"] for p in profiles]
     found["bucket"] = sorted(aws.buckets())
-    for kind, objects, name in [
+    for kind, objects, name in account_objects(account):
+        found[kind] = [getattr(item, name) for item in objects.list()]
+    return found
+
+
+def marks(spec):
+    """What is live in both clouds, one line each, by mark or name."""
+    aws, account = Aws(spec["region"]), AccountClient()
+    live = aws.live()
+
+    def name(item):
+        tags = {t["Key"]: t["Value"] for t in item.get("Tags", [])}
+        return tags.get("dbxctl:address", "not ours")
+
+    names = {id: name(item) for items in live.values() for id, item in items.items()}
+    lines = [f"{kind} {names[id]}" for kind, items in live.items() for id in items]
+    for id, table in live["RouteTableId"].items():
+        for route in table["Routes"]:
+            to = route.get("DestinationCidrBlock") or "prefix list"
+            via = [names.get(route.get(key)) for key in ("GatewayId", "NatGatewayId")]
+            lines.append(f"route of {names[id]} to {to} via {[v for v in via if v]}")
+        subnets = [names.get(a.get("SubnetId")) for a in table["Associations"]]
+        lines.append(f"{names[id]} is for {sorted(s for s in subnets if s)}")
+    for id, group in live["GroupId"].items():
+        for way in ("IpPermissions", "IpPermissionsEgress"):
+            lines.append(f"{way} of {names[id]}: {len(group[way])}")
+    lines += [f"role {role}" for role in aws.roles()]
+    profiles = aws.iam.list_instance_profiles()["InstanceProfiles"]
+    lines += [f"instance profile {p['InstanceProfileName']}" for p in profiles]
+    lines += [f"bucket {bucket}" for bucket in aws.buckets()]
+    for what, objects, field in account_objects(account):
+        lines += [f"{what} {getattr(item, field)}" for item in objects.list()]
+    return "\n".join(sorted(lines))
+
+
+def account_objects(account):
+    return [
         ("workspace", account.workspaces, "workspace_name"),
         ("network", account.networks, "network_name"),
         ("credentials", account.credentials, "credentials_name"),
         ("storage configuration", account.storage, "storage_configuration_name"),
         ("registration", account.vpc_endpoints, "vpc_endpoint_name"),
         ("private access settings", account.private_access, "private_access_settings_name"),
-    ]:
-        found[kind] = [getattr(item, name) for item in objects.list()]
-    return found
+    ]
 
 
 def before(path):
@@ -651,20 +689,38 @@ def before(path):
     return json.load(open(path, encoding="utf-8")) if os.path.exists(path) else {}
 
 
-def main():
-    match sys.argv[1:]:
+def main(arguments):
+    """Does what the arguments say; returns the exit code and the output."""
+    problems.clear()
+    output = []
+    match arguments:
         case ["prepare", example, folder]:
             prepare(example, folder)
         case ["applied", path]:
             applied(json.load(open(path, encoding="utf-8")))
         case ["empty", path]:
             empty(json.load(open(path, encoding="utf-8")), before(path))
+        case ["marks", path]:
+            output.append(marks(json.load(open(path, encoding="utf-8"))))
         case _:
             sys.exit(__doc__)
-    for problem in problems:
-        print(problem)
-    sys.exit(1 if problems else 0)
+    return (1 if problems else 0), "\n".join(output + problems)
+
+
+def serve():
+    for line in sys.stdin:
+        try:
+            answer = main(json.loads(line))
+        except Exception as error:  # Told to the test, which fails with it.
+            answer = (2, f"{type(error).__name__}: {error}")
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["serve"]:
+        serve()
+    else:
+        code, text = main(sys.argv[1:])
+        if text:
+            print(text)
+        sys.exit(code)

@@ -63,6 +63,13 @@ where
     };
     let message = match (message, status) {
         (Some(message), _) if !message.is_empty() => message.to_owned(),
+        (_, Some(status @ 300..400)) => {
+            let to = header("location").unwrap_or_default();
+            // The query may carry a one-time code.
+            let to = to.split(['?', '#']).next().unwrap_or_default();
+            format!("HTTP {status}, redirected to `{to}`: something between here and AWS answered")
+        }
+        (_, Some(status @ 200..300)) => format!("HTTP {status} with something else than an answer"),
         (_, Some(status)) => format!("HTTP {status} without an explanation"),
         (_, None) => words(error),
     };
@@ -113,7 +120,9 @@ pub fn classify(code: &str, status: u16, message: &str) -> Class {
         // It never empties by itself, so waiting is no use.
         "BucketNotEmpty" => Class::Other,
         "DependencyViolation" | "DeleteConflict" => Class::InUse,
-        "BucketAlreadyOwnedByYou" | "Resource.AlreadyAssociated" => Class::AlreadyExists,
+        "BucketAlreadyOwnedByYou" | "InvalidSubnet.Conflict" | "Resource.AlreadyAssociated" => {
+            Class::AlreadyExists
+        }
         "OperationAborted"
         | "ConditionalRequestConflict"
         | "ConcurrentModification"
@@ -164,6 +173,8 @@ pub fn classify(code: &str, status: u16, message: &str) -> Class {
         }
         // HEAD answers have no body, hence no code.
         "" => match status {
+            // Somebody in between answered: whether the service got the call is not known.
+            200..300 => Class::Transient,
             401 | 403 => Class::Denied,
             404 => Class::NotFound,
             _ => Class::Other,
@@ -184,6 +195,7 @@ mod tests {
             ("NoSuchEntity", 404, "", Class::NotFound),
             ("NoSuchBucket", 404, "", Class::NotFound),
             ("", 404, "", Class::NotFound),
+            ("", 200, "", Class::Transient),
             ("DependencyViolation", 400, "", Class::InUse),
             ("DeleteConflict", 409, "", Class::InUse),
             ("InvalidIPAddress.InUse", 400, "", Class::InUse),
@@ -208,6 +220,7 @@ mod tests {
             ("InvalidGroup.Duplicate", 400, "", Class::AlreadyExists),
             ("EntityAlreadyExists", 409, "", Class::AlreadyExists),
             ("RouteAlreadyExists", 400, "", Class::AlreadyExists),
+            ("InvalidSubnet.Conflict", 400, "", Class::AlreadyExists),
             ("BucketAlreadyOwnedByYou", 409, "", Class::AlreadyExists),
             ("InvalidParameterValue", 400, "", Class::Invalid),
             ("VpcLimitExceeded", 400, "", Class::Other),

@@ -87,13 +87,13 @@ pub(crate) fn nodes(
     if !subnets.cidrs.is_empty() {
         return Ok(subnets.cidrs.iter().map(|(zone, c)| (zone.clone(), c.trunc())).collect());
     }
-    place(vpc, name, subnets)
+    place(vpc, spec::first_name(&spec.moved.workspaces, name), subnets)
 }
 
-/// The subnets of a block, by zone.
+/// The subnets of a block, by zone. A workspace keeps the block of its first name.
 pub(crate) fn place(
     vpc: &Vpc,
-    name: &str,
+    first_name: &str,
     subnets: &Subnets,
 ) -> Result<BTreeMap<String, Ipv4Net>, NoPlace> {
     let prefix = prefix(subnets).ok_or(NoPlace::TooManyNodes)?;
@@ -102,7 +102,7 @@ pub(crate) fn place(
     let block = match subnets.block {
         Some(block) if u64::from(block) < blocks.count => u64::from(block),
         Some(_) => return Err(NoPlace::NoBlock),
-        None => slot(name, blocks.count),
+        None => slot(first_name, blocks.count),
     };
     let mut places = BTreeMap::new();
     for zone in zones {

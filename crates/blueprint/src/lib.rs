@@ -4,6 +4,7 @@
 mod cidr;
 mod iam;
 mod mistakes;
+mod moved;
 mod names;
 mod peering;
 mod private_link;
@@ -26,6 +27,8 @@ pub fn expand(spec: &Spec) -> Graph {
     for name in &spec.allow_deletion {
         graph.deletion_allowed.insert(Group::Workspace(name.clone()));
     }
+    moved::prepare(spec, &mut graph);
+    let spec = &moved::as_first_named(spec);
     let mut builder = Builder { spec, graph };
     let vpcs = builder.vpcs();
     let peerings = builder.peerings(&vpcs);

@@ -115,7 +115,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         specs: SpecOption,
     },
-    /// Look at the state, or free its lock
+    /// Look at the state, put it right, or free its lock
     State {
         #[command(subcommand)]
         command: StateCommand,
@@ -147,6 +147,27 @@ pub(crate) enum StateCommand {
         address: String,
         #[command(flatten)]
         specs: SpecOption,
+    },
+    /// Give a resource another address; its object stays as it is
+    Mv {
+        /// Such as `aws.vpc/main`
+        from: String,
+        to: String,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
+    /// Forget resources; their objects stay, and nobody manages them any more
+    Forget {
+        /// Such as `aws.vpc/main`
+        #[arg(required = true, value_name = "ADDRESS")]
+        addresses: Vec<String>,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
+    /// Restore what a lost state knew, from the marks and names of what exists
+    Rebuild {
+        #[command(flatten)]
+        specs: Specs,
     },
     /// Say who holds the lock, if anybody does. A dead run's lock is gone by itself
     Unlock {

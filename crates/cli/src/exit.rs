@@ -62,7 +62,7 @@ impl From<cloud::Error> for Fail {
             cloud::Class::Denied => {
                 fail.hint("check who you are with `dbxctl whoami`, and what that identity may do")
             }
-            _ => fail,
+            class => fail.hint(crate::render::advice_on(class)),
         }
     }
 }

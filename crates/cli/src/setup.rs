@@ -200,7 +200,9 @@ pub(crate) fn databricks_config(target: &Target) -> Result<databricks::Config> {
 }
 
 async fn check_identity(target: &Target, clients: &Clients) -> Result<()> {
-    let identity = clients.aws.identity().await?;
+    // The first call of a run: what is wrong here for long is more likely a wrong address.
+    let settings = Settings { patience: Duration::from_secs(30), ..Settings::default() };
+    let identity = engine::patiently(settings, || clients.aws.identity()).await?;
     if identity.account != target.aws_account {
         return Err(Fail::new(
             Exit::Refused,

@@ -66,9 +66,11 @@ fn sort(call: &str, status: u16, headers: &HeaderMap, text: &str) -> Result<Answ
                     "answered with a web page ({title}): not signed in, or not the account host"
                 )))
             }
-            Err(_) => {
-                Err(denied(format!("answered with something else than JSON: {}", shortened(text))))
-            }
+            // Cut off on the way: what was asked for may have been done.
+            Err(_) => Err(Error {
+                class: Class::Transient,
+                ..denied(format!("answered with something else than JSON: {}", shortened(text)))
+            }),
         },
         300..400 => {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");

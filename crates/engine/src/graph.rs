@@ -19,6 +19,34 @@ pub enum Group {
     Workspace(String),
 }
 
+/// Part of a stack: a group, or in it what has a name or one that begins with it and a dot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub group: Group,
+    pub name: Option<String>,
+}
+
+impl Part {
+    /// Whether a resource of that group belongs to it.
+    pub fn holds(&self, group: &Group, address: &Address) -> bool {
+        let named = |name| rest(name, address.name()).is_some();
+        self.group == *group && self.name.as_deref().is_none_or(named)
+    }
+}
+
+/// What follows `first` in a name that is it or begins with it and a dot: `.nodes`.
+fn rest<'a>(first: &str, name: &'a str) -> Option<&'a str> {
+    let rest = name.strip_prefix(first)?;
+    (rest.is_empty() || rest.starts_with('.')).then_some(rest)
+}
+
+/// Another place for what is added under a former name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rename {
+    from: (Group, String),
+    to: (Group, String),
+}
+
 /// What must hold of an object that is used but not owned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expect {
@@ -66,6 +94,11 @@ pub struct Graph {
     pub nodes: BTreeMap<Address, Node>,
     /// Groups whose precious resources (workspaces, buckets) the spec allows to be deleted or replaced.
     pub deletion_allowed: BTreeSet<Group>,
+    /// Where resources stood before they were renamed.
+    pub moved: BTreeMap<Address, Vec<Address>>,
+    /// What is left alone when it is no longer wanted, instead of being deleted.
+    pub forget: Vec<Part>,
+    pub(crate) renames: Vec<Rename>,
 }
 
 /// Why a graph cannot be planned.
@@ -122,7 +155,21 @@ impl<K: Kind> Handle<K> {
 impl Graph {
     /// A graph with nothing in it.
     pub fn new(stack: &str) -> Self {
-        Graph { stack: stack.to_owned(), nodes: BTreeMap::new(), deletion_allowed: BTreeSet::new() }
+        Graph {
+            stack: stack.to_owned(),
+            nodes: BTreeMap::new(),
+            deletion_allowed: BTreeSet::new(),
+            moved: BTreeMap::new(),
+            forget: Vec::new(),
+            renames: Vec::new(),
+        }
+    }
+
+    /// Gives everything that is added to the group `from.0` from now on its place in `to.0`, with
+    /// `to.1` instead of `from.1` at the beginning of its name, and remembers that it may still be
+    /// known by its former address.
+    pub fn rename(&mut self, from: (Group, String), to: (Group, String)) {
+        self.renames.push(Rename { from, to });
     }
 
     /// Adds a resource that dbxctl makes and owns, with its mark.
@@ -130,10 +177,10 @@ impl Graph {
     /// # Panics
     /// If the address is taken: names come from the blueprint, so that is a bug there.
     pub fn add<K: Kind>(&mut self, group: &Group, name: &str, mut props: K::Props) -> Handle<K> {
-        let address = Address::new(K::NAME, name);
-        K::mark(&mut props, &Mark { stack: self.stack.clone(), address });
+        let (address, group) = self.place(K::NAME, name, group);
+        K::mark(&mut props, &Mark { stack: self.stack.clone(), address: address.clone() });
         let props = canonical(&serde_json::to_value(&props).expect("props are plain data"));
-        self.insert(group, name, Role::Managed { props })
+        self.insert(address, group, Role::Managed { props })
     }
 
     /// Adds an object that exists and is only used: read, checked, never changed.
@@ -144,7 +191,8 @@ impl Graph {
         id: &K::Id,
         expect: Vec<Expect>,
     ) -> Handle<K> {
-        self.insert(group, name, Role::Used { id: id.to_string(), expect })
+        let (address, group) = self.place(K::NAME, name, group);
+        self.insert(address, group, Role::Used { id: id.to_string(), expect })
     }
 
     /// Makes `node` wait for `others` although its props do not refer to them.
@@ -154,9 +202,27 @@ impl Graph {
         }
     }
 
-    fn insert<K: Kind>(&mut self, group: &Group, name: &str, role: Role) -> Handle<K> {
-        let address = Address::new(K::NAME, name);
-        let node = Node { group: group.clone(), role, after: BTreeSet::new() };
+    /// Where a resource belongs: its present address and group if it was renamed.
+    fn place(&mut self, kind: &str, name: &str, group: &Group) -> (Address, Group) {
+        let (mut address, mut group) = (Address::new(kind, name), group.clone());
+        for Rename { from, to } in &self.renames {
+            if from.0 != group {
+                continue;
+            }
+            if let Some(rest) = rest(&from.1, address.name()) {
+                let renamed = Address::new(kind, &format!("{}{rest}", to.1));
+                let mut former = self.moved.remove(&address).unwrap_or_default();
+                former.push(address);
+                self.moved.insert(renamed.clone(), former);
+                address = renamed;
+            }
+            group = to.0.clone();
+        }
+        (address, group)
+    }
+
+    fn insert<K: Kind>(&mut self, address: Address, group: Group, role: Role) -> Handle<K> {
+        let node = Node { group, role, after: BTreeSet::new() };
         let twin = self.nodes.insert(address.clone(), node);
         assert!(twin.is_none(), "{address} was added twice");
         Handle { address, kind: PhantomData }

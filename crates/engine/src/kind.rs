@@ -87,8 +87,12 @@ pub struct Waits {
     pub gone: Duration,
     /// For others to let go of it.
     pub in_use: Duration,
-    /// For what was just made to be known everywhere (reads after a write, IAM).
+    /// For what was just made to be known everywhere (changes after a write, IAM).
     pub propagation: Duration,
+    /// For what was just made to be shown by reads and lists. A create whose answer was lost is
+    /// made again only when nothing has shown for so long. Neither cloud publishes a bound, so this
+    /// is an assumption: normally a list shows at once what was made.
+    pub visible: Duration,
 }
 
 impl Default for Waits {
@@ -98,6 +102,7 @@ impl Default for Waits {
             gone: Duration::from_secs(300),
             in_use: Duration::from_secs(600),
             propagation: Duration::from_secs(60),
+            visible: Duration::from_secs(20),
         }
     }
 }
@@ -126,11 +131,9 @@ impl<I> Found<I> {
         }
     }
 
-    /// The same, taken out.
-    pub fn into_id(self) -> I {
-        match self {
-            Found::Ours(id) | Found::Foreign(id) => id,
-        }
+    /// Whether we made it.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Found::Ours(_))
     }
 }
 
@@ -148,6 +151,9 @@ pub trait Kind: Send + Sync + 'static {
     const REPLACE: Replace = Replace::DeleteFirst;
     /// Whether it holds what cannot be made again: deleting it needs words in the spec.
     const PRECIOUS: bool = false;
+    /// Whether the service refuses to make a second one of the same name or place. Then a create
+    /// whose answer was lost may be made again at once: it makes no twin.
+    const UNIQUE: bool = false;
 
     /// The client its calls need.
     type Cloud: Send + Sync;
@@ -223,6 +229,7 @@ pub trait AnyKind: Send + Sync {
     fn service(&self) -> &'static str;
     fn replace(&self) -> Replace;
     fn precious(&self) -> bool;
+    fn unique(&self) -> bool;
     fn waits(&self) -> Waits;
     /// The props with the mark in them, where the kind has room for it.
     fn mark(&self, props: &Value, mark: &Mark) -> Result<Value>;
@@ -269,6 +276,9 @@ impl<K: Kind> AnyKind for K {
     }
     fn precious(&self) -> bool {
         K::PRECIOUS
+    }
+    fn unique(&self) -> bool {
+        K::UNIQUE
     }
     fn waits(&self) -> Waits {
         K::waits()

@@ -278,7 +278,7 @@ fn check_subnet(view: &View, me: &Candidate) -> cloud::Result<()> {
             net(&other.props["cidr"]).is_some_and(|o| o.contains(&cidr) || cidr.contains(&o));
         if other.text("vpc") == me.text("vpc") && overlaps {
             let message = format!("The CIDR '{cidr}' conflicts with another subnet");
-            return invalid("InvalidSubnet.Conflict", message);
+            return refuse(Class::AlreadyExists, "InvalidSubnet.Conflict", message);
         }
     }
     Ok(())

@@ -317,7 +317,12 @@ impl Sandbox {
             }
             let (fields, mut props) = (diff.fields(), object.props.clone());
             for field in &fields {
-                props[*field] = wanted[*field].clone();
+                match (wanted.get(*field), props.as_object_mut()) {
+                    (Some(value), _) => props[*field] = value.clone(),
+                    // What nobody can ask for goes back to what the object is born with.
+                    (None, Some(all)) => drop(all.remove(*field)),
+                    (None, None) => {}
+                }
             }
             let candidate = Candidate { id: Some(id), props: &props, changed: Some(&fields) };
             check_links(view, sim, &candidate)?;

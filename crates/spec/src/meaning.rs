@@ -81,6 +81,8 @@ pub fn check(spec: &Spec) -> Vec<Mistake> {
         check.workspace(name, workspace);
     }
     check.buckets();
+    check.moved();
+    check.forgotten();
     check.found
 }
 
@@ -163,6 +165,46 @@ impl Check<'_> {
             let message = format!("all zones of this spec are in `{other}`, not in `{region}`");
             let help = format!("write `region: {other}`, or zones such as `{region}a`");
             self.error_with(&["region"], message, help);
+        }
+    }
+
+    /// A former name leads, in one step or several, to a name of the spec, and nothing has it now.
+    fn moved(&mut self) {
+        for (part, moved) in self.spec.moved.parts() {
+            let names = names(self.spec, part);
+            for (from, to) in moved {
+                let place = ["moved", part, from];
+                if names.contains(from.as_str()) {
+                    let message = format!("`{from}` is still in `{part}`");
+                    self.key_error(&place, message, format!("rename it there to `{to}`"));
+                } else if moved.values().filter(|other| *other == to).count() > 1 {
+                    let message = format!("`{to}` has more than one former name");
+                    self.error_with(&place, message, "one thing comes from one thing: keep one");
+                } else if !names.contains(to.as_str()) && !moved.contains_key(to) {
+                    let message = format!("`{part}` has nothing named `{to}`");
+                    let help = match closest(to, names.iter().copied()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("give the present name of what was `{from}`"),
+                    };
+                    self.error_with(&place, message, help);
+                } else if !leads_somewhere(moved, from) {
+                    let message =
+                        format!("`{from}` and `{to}` take each other's names in a circle");
+                    self.error_with(&place, message, "give one of them a name that is new");
+                }
+            }
+        }
+    }
+
+    /// What is forgotten is not wanted.
+    fn forgotten(&mut self) {
+        for (part, forgotten) in self.spec.forget.parts() {
+            let names = names(self.spec, part);
+            for name in forgotten.iter().filter(|name| names.contains(name.as_str())) {
+                let message = format!("`{name}` is still in `{part}`, so it cannot be forgotten");
+                let help = format!("take it out of `{part}`, or out of `forget`");
+                self.error_with(&["forget", part], message, help);
+            }
         }
     }
 
@@ -859,6 +901,31 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// The names of one part of the spec.
+fn names<'s>(spec: &'s Spec, part: &str) -> BTreeSet<&'s str> {
+    fn keys<T>(map: &BTreeMap<String, T>) -> BTreeSet<&str> {
+        map.keys().map(String::as_str).collect()
+    }
+    match part {
+        "vpcs" => keys(&spec.vpcs),
+        "credentials" => keys(&spec.credentials),
+        "private_access_settings" => keys(&spec.private_access_settings),
+        _ => keys(&spec.workspaces),
+    }
+}
+
+/// Whether following the moves from a name comes to an end.
+fn leads_somewhere(moved: &BTreeMap<String, String>, from: &str) -> bool {
+    let mut name = from;
+    for _ in 0..moved.len() {
+        match moved.get(name) {
+            Some(to) => name = to,
+            None => return true,
+        }
+    }
+    !moved.contains_key(name)
 }
 
 fn name_fits(name: &str) -> bool {

@@ -49,6 +49,93 @@ pub struct Spec {
     /// Without the name here, a plan that would do it is refused. Change: in place.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allow_deletion: BTreeSet<String>,
+    /// Parts of this spec that had other names: former name to present name. Their objects stay as
+    /// they are, and so do the names and places dbxctl derived from the former name: keep the entry
+    /// as long as they exist. Change: in place.
+    #[serde(default, skip_serializing_if = "Moved::is_empty")]
+    pub moved: Moved,
+    /// Parts that are no longer in this spec and whose objects stay: dbxctl forgets them instead of
+    /// deleting them. Change: in place.
+    #[serde(default, skip_serializing_if = "Forget::is_empty")]
+    pub forget: Forget,
+}
+
+/// Former names and present ones.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Moved {
+    /// VPCs. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vpcs: BTreeMap<String, String>,
+    /// Shared credentials. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<String, String>,
+    /// Shared private access settings. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub private_access_settings: BTreeMap<String, String>,
+    /// Workspaces. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workspaces: BTreeMap<String, String>,
+}
+
+impl Moved {
+    /// The maps, each with the part of the spec it is about.
+    pub fn parts(&self) -> [(&'static str, &BTreeMap<String, String>); 4] {
+        let Moved { vpcs, credentials, private_access_settings, workspaces } = self;
+        [
+            ("vpcs", vpcs),
+            ("credentials", credentials),
+            ("private_access_settings", private_access_settings),
+            ("workspaces", workspaces),
+        ]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parts().iter().all(|(_, names)| names.is_empty())
+    }
+}
+
+/// The first name a part had: what was derived from it stays.
+pub fn first_name<'a>(moved: &'a BTreeMap<String, String>, name: &'a str) -> &'a str {
+    // Each name is left behind once: more steps than entries would be a circle.
+    (0..moved.len()).fold(name, |name, _| {
+        moved.iter().find(|(_, to)| *to == name).map_or(name, |(from, _)| from)
+    })
+}
+
+/// Names of parts whose objects stay.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forget {
+    /// VPCs. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub vpcs: BTreeSet<String>,
+    /// Shared credentials. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub credentials: BTreeSet<String>,
+    /// Shared private access settings. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub private_access_settings: BTreeSet<String>,
+    /// Workspaces. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub workspaces: BTreeSet<String>,
+}
+
+impl Forget {
+    /// The sets, each with the part of the spec it is about.
+    pub fn parts(&self) -> [(&'static str, &BTreeSet<String>); 4] {
+        let Forget { vpcs, credentials, private_access_settings, workspaces } = self;
+        [
+            ("vpcs", vpcs),
+            ("credentials", credentials),
+            ("private_access_settings", private_access_settings),
+            ("workspaces", workspaces),
+        ]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parts().iter().all(|(_, names)| names.is_empty())
+    }
 }
 
 /// The versions of the language this program speaks.
@@ -599,7 +686,8 @@ impl Spec {
 
     /// The name users see.
     pub fn display_name(&self, name: &str, workspace: &Workspace) -> String {
-        workspace.display_name.clone().unwrap_or_else(|| format!("{}-{name}", self.name))
+        let first = first_name(&self.moved.workspaces, name);
+        workspace.display_name.clone().unwrap_or_else(|| format!("{}-{first}", self.name))
     }
 
     /// The root bucket to be made for a workspace; `None` when one is used.
@@ -608,7 +696,8 @@ impl Spec {
         if existing.is_some() || use_configuration.is_some() {
             return None;
         }
-        let default = || format!("{}-{name}-root-{}", self.name, self.aws.account);
+        let first = first_name(&self.moved.workspaces, name);
+        let default = || format!("{}-{first}-root-{}", self.name, self.aws.account);
         Some(bucket.clone().unwrap_or_else(default))
     }
 

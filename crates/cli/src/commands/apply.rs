@@ -43,11 +43,11 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
     plan_and_do(&loaded.target, &nothing, store, &session, yes, "destroy").await
 }
 
-fn open_state(target: &Target, command: &str) -> Result<StateFile> {
+pub(super) fn open_state(target: &Target, command: &str) -> Result<StateFile> {
     Ok(StateFile::open(&target.state_path(), &target.stack, command)?)
 }
 
-fn peek<T>(store: &StateFile, look: impl FnOnce(&State) -> T) -> T {
+pub(super) fn peek<T>(store: &StateFile, look: impl FnOnce(&State) -> T) -> T {
     (store as &dyn Store).peek(look)
 }
 

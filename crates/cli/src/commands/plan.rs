@@ -55,6 +55,14 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
+    let late = engine::late(graph, state, kinds());
+    if let Some(longest) = late.values().max() {
+        render::note(&format!(
+            "an earlier run stopped while making {}; waiting up to {} s for what it made to show",
+            render::some_of(late.keys()),
+            longest.as_secs() + 1
+        ));
+    }
     Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref(), session.settings).await?)
 }
 

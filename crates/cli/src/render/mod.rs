@@ -6,10 +6,12 @@ mod outputs;
 mod plan;
 mod progress;
 
+use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::OnceLock;
 
-use engine::{Outcome, Problem, State, StepError};
+use cloud::Class;
+use engine::{Outcome, Problem, Rebuilt, State, StepError};
 
 use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
@@ -108,6 +110,23 @@ pub(crate) fn problems(problems: &[Problem]) -> String {
     text
 }
 
+/// What a look at the clouds has given back to the state.
+pub(crate) fn rebuilt(rebuilt: &Rebuilt) -> String {
+    let mut text = format!("{} resources are known again\n", rebuilt.found);
+    for (address, ids) in &rebuilt.ambiguous {
+        let label = paint(Ink::Red, "not clear:");
+        text += &format!("{label} {address} may be {}\n", ids.join(" or "));
+        let hint = paint(Ink::Bold, "     hint:");
+        text += &format!(
+            "{hint} delete what is not in use, or remove its `dbxctl:` tags, and rebuild again\n"
+        );
+    }
+    for address in &rebuilt.missing {
+        text += &format!("not found: {address}; the next apply makes it\n");
+    }
+    text
+}
+
 /// What is left after an apply that did not get through: every failure, with what to do.
 pub(crate) fn unfinished(outcome: &Outcome) -> String {
     let mut text = String::from("\n");
@@ -124,22 +143,18 @@ pub(crate) fn unfinished(outcome: &Outcome) -> String {
     text
 }
 
+/// The first few of many, and how many more there are.
+pub(crate) fn some_of(all: impl ExactSizeIterator<Item = impl Display>) -> String {
+    const SHOWN: usize = 3;
+    let more = all.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = all.take(SHOWN).map(|one| one.to_string()).collect();
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
 fn advice(error: &StepError) -> &'static str {
-    use cloud::Class;
     match error {
-        StepError::Cloud { source, .. } => match source.class {
-            Class::Denied => "give the identity of `dbxctl whoami` the permission for this call",
-            Class::Invalid => "the service refuses the request: correct the spec",
-            Class::InUse => "something outside this stack still uses it: find and detach it",
-            Class::AlreadyExists => {
-                "something of that name exists: rename one of them, or use it by its id"
-            }
-            Class::Propagating => {
-                "if it stays: the role's trust or policy is wrong, or an organisation policy forbids it"
-            }
-            Class::Throttled | Class::Transient => "the service is slow or down: try again later",
-            Class::NotFound | Class::Other => "see the service's message above",
-        },
+        StepError::Cloud { source, .. } => advice_on(source.class),
         StepError::Deadline { .. } => {
             "see what the service's console says; the next apply goes on waiting"
         }
@@ -155,6 +170,25 @@ fn advice(error: &StepError) -> &'static str {
         StepError::Bug(_) => "please report this",
         StepError::State(_) => "make the state writable again before anything else",
         StepError::Interrupted(_) => "run the same command again",
+    }
+}
+
+/// What to do about an error of that class.
+pub(crate) fn advice_on(class: Class) -> &'static str {
+    match class {
+        Class::Denied => "give the identity of `dbxctl whoami` the permission for this call",
+        Class::Invalid => "the service refuses the request: correct the spec",
+        Class::InUse => "something outside this stack still uses it: find and detach it",
+        Class::AlreadyExists => {
+            "something of its name or in its place exists: change one of them, or use it by its id"
+        }
+        Class::Propagating => {
+            "if it stays: the role's trust or policy is wrong, or an organisation policy forbids it"
+        }
+        Class::Throttled | Class::Transient => {
+            "the service is slow, down, or not reached: check the network, and try again later"
+        }
+        Class::NotFound | Class::Other => "see the service's message above",
     }
 }
 

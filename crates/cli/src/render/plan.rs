@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{Action, Effect, Group, Plan, PlannedChange, Step, Why, as_output};
+use engine::{Action, Effect, Group, Move, Plan, PlannedChange, Step, Why, as_output};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
@@ -38,6 +38,7 @@ pub(crate) fn plan(plan: &Plan) -> String {
         }
         text.push('\n');
     }
+    text += &bookkeeping(plan);
     let sum = plan.summary();
     let replaced = format!("{} workspaces replaced", workspaces_replaced(plan));
     text += &format!(
@@ -47,6 +48,28 @@ pub(crate) fn plan(plan: &Plan) -> String {
         sum.destroy,
         if workspaces_replaced(plan) > 0 { paint(Ink::Red, &replaced) } else { replaced },
     );
+    text
+}
+
+/// What changes in the state alone.
+fn bookkeeping(plan: &Plan) -> String {
+    let mut text = String::new();
+    if !plan.moved.is_empty() {
+        text +=
+            &format!("{}\n", paint(Ink::Bold, "renamed here, nothing of it changes in the clouds"));
+        for Move { from, to } in &plan.moved {
+            text += &format!("  {} {from} → {to}\n", paint(Ink::Yellow, "  >"));
+        }
+        text.push('\n');
+    }
+    if plan.left().next().is_some() {
+        text += &format!("{}\n", paint(Ink::Bold, "forgotten, but not deleted"));
+        for (address, id) in plan.left() {
+            text +=
+                &format!("  {} {address}  {}\n", paint(Ink::Yellow, "  ×"), paint(Ink::Dim, id));
+        }
+        text.push('\n');
+    }
     text
 }
 

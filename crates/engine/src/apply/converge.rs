@@ -1,16 +1,19 @@
 //! Create, then converge: one loop for a fresh resource, an update and a resume after a crash.
 
+use std::time::Duration;
+
 use cloud::Class;
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::retry::{Patience, Pauses, pause, persist, propagation_left};
+use super::retry::{Call, Patience, Pauses, left_of, pause, persist, propagation_left};
 use super::{Run, StepError, known, now};
 use crate::diff::Diff;
 use crate::event::Event;
 use crate::kind::{AnyKind, Found, Readiness, Wanted};
 use crate::plan::{Action, Plan, Step};
-use crate::state::Entry;
+use crate::state::{Entry, State, Status};
 use crate::value::{bind, outputs};
 
 /// Makes the object if there is none, and brings it to what the step says.
@@ -35,8 +38,12 @@ pub(super) async fn make(
             id.clone()
         }
         None => {
+            let doubted = run.store.peek(|state| {
+                let record = state.resources.get(&step.address)?;
+                (record.status == Status::Making).then_some(record.changed_at)
+            });
             intend(run, step, &props).await?;
-            let id = create(kind, step, plan, run, &props).await?;
+            let id = create(kind, step, plan, run, &props, doubted).await?;
             run.store.append(made(step, &id)).await?;
             changed = true;
             id
@@ -73,22 +80,28 @@ fn made(step: &Step, id: &str) -> Entry {
     Entry::Made { address: step.address.clone(), id: id.to_owned(), at: now() }
 }
 
-/// Makes one object and no more: when a call ends without a clear answer, looks before it calls again.
+/// Makes one object and no more. When a call ends without a clear answer, the object may be there: it
+/// is looked for until a list must show it, and only then is the call made again.
+///
+/// `doubted` is when an earlier run was about to make it and did not come to say whether it did.
 async fn create(
     kind: &'static dyn AnyKind,
     step: &Step,
     plan: &Plan,
     run: &Run<'_>,
     props: &Value,
+    doubted: Option<Timestamp>,
 ) -> Result<String, StepError> {
+    let waits = kind.waits();
     let started = Instant::now();
+    let mut shows_by = started + doubted.map_or(Duration::ZERO, |at| left_of(waits.visible, at));
     let mut pauses = Pauses::new(run.settings);
     loop {
         let patience = Patience {
             service: run.settings.patience,
-            propagation: propagation_left(run, step, kind.waits().propagation),
-            in_use: kind.waits().in_use,
-            repeatable: false,
+            propagation: propagation_left(run, step, waits.propagation),
+            in_use: waits.in_use,
+            call: Call::Makes,
         };
         let call = || run.cloud.create(kind.name(), props);
         let error = match persist(run, step, &patience, "creating it", call).await {
@@ -96,61 +109,69 @@ async fn create(
             Err(StepError::Cloud { source, .. }) => source,
             Err(other) => return Err(other),
         };
-        let in_doubt = matches!(error.class, Class::Transient | Class::AlreadyExists);
-        if !in_doubt {
-            return Err(StepError::Cloud { doing: "creating it", source: error });
-        }
-        // The object may be there although the answer was lost. A list can lag behind a write, so look
-        // more than once before calling again.
-        for look in 0..3 {
-            if look > 0 {
-                pause(run, &mut pauses, None, "looking for what may have been created").await?;
+        let look_until = match error.class {
+            Class::Transient => {
+                shows_by = Instant::now() + waits.visible;
+                // The next call of a unique kind tells at once whether this one had an effect.
+                if kind.unique() { Instant::now() } else { shows_by }
             }
-            if let Some(id) = look_for(kind, step, plan, run, props).await? {
-                return Ok(id);
-            }
+            Class::AlreadyExists => shows_by,
+            _ => return Err(StepError::Cloud { doing: "creating it", source: error }),
+        };
+        if let Some(id) = look_for(kind, step, plan, run, props, look_until).await? {
+            return Ok(id);
         }
         if error.class == Class::AlreadyExists || started.elapsed() >= run.settings.patience {
             return Err(StepError::Cloud { doing: "creating it", source: error });
         }
+        let at_least = error.retry_after();
         (run.report)(Event::Retrying {
             step: step.step,
             address: step.address.clone(),
             error,
-            delay: run.settings.first_pause,
+            delay: at_least.unwrap_or_default(),
         });
+        pause(run, &mut pauses, at_least, "creating it").await?;
     }
 }
 
+/// Looks for an object that was made without saying so, at least once and until the time given.
 async fn look_for(
     kind: &'static dyn AnyKind,
     step: &Step,
     plan: &Plan,
     run: &Run<'_>,
     props: &Value,
+    until: Instant,
 ) -> Result<Option<String>, StepError> {
     let wanted = [Wanted { address: step.address.clone(), props: props.clone() }];
-    let patience = reading(run);
-    let call = || run.cloud.find(kind.name(), &plan.stack, &wanted);
-    let found = persist(run, step, &patience, "looking for it", call).await?;
-    let known: Vec<String> =
-        run.store.peek(|state| state.ids(&step.address).into_iter().map(str::to_owned).collect());
-    let mut new: Vec<Found<String>> = found.into_iter().flatten().collect();
-    new.retain(|f| !known.contains(f.id()));
-    match new.as_slice() {
-        [] => Ok(None),
-        [Found::Ours(id)] => Ok(Some(id.clone())),
-        [Found::Foreign(id)] => Err(StepError::Foreign(id.clone())),
-        several => Err(StepError::Ambiguous(several.iter().map(|f| f.id().clone()).collect())),
-    }
-}
-
-pub(super) fn reading(run: &Run<'_>) -> Patience {
-    Patience {
-        service: run.settings.patience,
-        propagation: run.settings.patience,
-        in_use: std::time::Duration::ZERO,
-        repeatable: true,
+    let started = Instant::now();
+    let mut pauses = Pauses::new(run.settings);
+    loop {
+        let patience = Patience::reading(run.settings);
+        let call = || run.cloud.find(kind.name(), &plan.stack, &wanted);
+        let found = persist(run, step, &patience, "looking for it", call).await?;
+        let ids = |state: &State| state.ids(&step.address).into_iter().map(str::to_owned).collect();
+        let known: Vec<String> = run.store.peek(ids);
+        let mut new: Vec<Found<String>> = found.into_iter().flatten().collect();
+        new.retain(|f| !known.contains(f.id()));
+        match new.as_slice() {
+            [] if Instant::now() >= until => return Ok(None),
+            [] => {}
+            [Found::Ours(id)] => return Ok(Some(id.clone())),
+            [Found::Foreign(id)] => return Err(StepError::Foreign(id.clone())),
+            several => {
+                let ids = several.iter().map(|f| f.id().clone()).collect();
+                return Err(StepError::Ambiguous(ids));
+            }
+        }
+        (run.report)(Event::Waiting {
+            step: step.step,
+            address: step.address.clone(),
+            what: "to show whether it was created".to_owned(),
+            elapsed: started.elapsed(),
+        });
+        pause(run, &mut pauses, None, "looking for what may have been created").await?;
     }
 }
 
@@ -219,7 +240,8 @@ async fn converge(
         let patience = Patience {
             propagation: propagation_left(run, step, kind.waits().propagation),
             in_use: kind.waits().in_use,
-            ..reading(run)
+            call: Call::Sets,
+            ..Patience::reading(run.settings)
         };
         let call = || run.cloud.update(kind.name(), id, props, &diff);
         match persist(run, step, &patience, "changing it", call).await {
@@ -251,7 +273,9 @@ async fn ready(
     let mut pauses = Pauses::new(run.settings);
     let ids = [id.to_owned()];
     loop {
-        let patience = reading(run);
+        // Part of a read may know nothing yet of what another part shows.
+        let propagation = if fresh { waits.propagation } else { Duration::ZERO };
+        let patience = Patience { propagation, ..Patience::reading(run.settings) };
         let call = || run.cloud.read(kind.name(), &ids);
         let seen = persist(run, step, &patience, "reading it", call).await?.pop().flatten();
         let (what, limit) = match seen {

@@ -17,12 +17,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use retry::Pauses;
+pub use retry::patiently;
+pub(crate) use retry::{Pauses, left_of};
 
 use crate::event::{Event, Report};
 use crate::plan::{PLAN_FORMAT, Plan, Step};
 use crate::refresh::field_of;
-use crate::state::{Entry, State, StateError, Store};
+use crate::state::{Entry, Move, State, StateError, Store};
 use crate::value::{Address, Output};
 use crate::world::{Cloud, Kinds};
 
@@ -155,6 +156,9 @@ fn fresh(plan: &Plan, state: &State) -> Result<(), Stale> {
 /// # Errors
 /// Only when the bookkeeping before the first step cannot be saved; failures of steps are in the outcome.
 pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, StateError> {
+    for Move { from, to } in plan.moved.iter().cloned() {
+        run.store.append(Entry::Move { from, to }).await?;
+    }
     for relation in &plan.related {
         let address = relation.address.clone();
         let entry = match relation.forget {

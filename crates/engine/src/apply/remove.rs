@@ -3,8 +3,7 @@
 use cloud::Class;
 use tokio::time::Instant;
 
-use super::converge::reading;
-use super::retry::{Patience, Pauses, pause, persist};
+use super::retry::{Call, Patience, Pauses, pause, persist};
 use super::{Run, StepError};
 use crate::event::Event;
 use crate::kind::AnyKind;
@@ -22,7 +21,8 @@ pub(super) async fn remove(
         return Err(StepError::Bug("a delete without an id".to_owned()));
     };
     run.store.append(Entry::Removing { address: address.clone(), id: id.clone() }).await?;
-    let patience = Patience { in_use: kind.waits().in_use, ..reading(run) };
+    let in_use = kind.waits().in_use;
+    let patience = Patience { in_use, call: Call::Sets, ..Patience::reading(run.settings) };
     let call = || run.cloud.delete(kind.name(), &id);
     match persist(run, step, &patience, "deleting it", call).await {
         Ok(()) => gone(kind, step, run, &id).await?,
@@ -43,7 +43,7 @@ async fn gone(
     let mut pauses = Pauses::new(run.settings);
     let ids = [id.to_owned()];
     loop {
-        let patience = reading(run);
+        let patience = Patience::reading(run.settings);
         let call = || run.cloud.read(kind.name(), &ids);
         if persist(run, step, &patience, "reading it", call).await?.pop().flatten().is_none() {
             return Ok(());

@@ -1,5 +1,6 @@
 //! Trying again, by class of error, and waiting, by named condition. The only loops over calls.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use cloud::{Class, Error};
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::{Run, Settings, StepError, now};
 use crate::event::Event;
 use crate::plan::Step;
-use crate::state::State;
+use crate::state::{State, Status};
 use crate::value::Address;
 
 /// Pauses that grow by half up to a limit.
@@ -51,27 +52,84 @@ pub(super) async fn pause(
 pub(super) struct Patience {
     /// Throttling and failures of the service.
     pub(super) service: Duration,
-    /// `Propagating`: until what the call builds on is known everywhere.
+    /// `Propagating` and `NotFound`: until what the call builds on is known everywhere.
     pub(super) propagation: Duration,
     /// `InUse`: until others have let go.
     pub(super) in_use: Duration,
-    /// Whether a call whose effect is not known may simply be made again.
-    pub(super) repeatable: bool,
+    /// What may be done about a call whose answer is lost.
+    pub(super) call: Call,
+}
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    /// Nothing: it may be made again, and dropped on the way.
+    Reads,
+    /// The same each time: it may be made again.
+    Sets,
+    /// One more each time.
+    Makes,
 }
 
 impl Patience {
-    fn limit(&self, class: Class) -> Option<Duration> {
+    /// For calls that change nothing.
+    pub(super) fn reading(settings: Settings) -> Self {
+        Patience {
+            service: settings.patience,
+            propagation: Duration::ZERO,
+            in_use: Duration::ZERO,
+            call: Call::Reads,
+        }
+    }
+
+    fn limit(&self, class: Class) -> Duration {
         match class {
-            Class::Throttled => Some(self.service),
-            Class::Transient if self.repeatable => Some(self.service),
-            Class::Propagating => Some(self.propagation),
-            Class::InUse => Some(self.in_use),
-            _ => None,
+            Class::Throttled => self.service,
+            Class::Transient if self.call != Call::Makes => self.service,
+            Class::Propagating | Class::NotFound => self.propagation,
+            Class::InUse => self.in_use,
+            _ => Duration::ZERO,
         }
     }
 }
 
-/// Makes a call until it succeeds, fails for good, or has failed for too long.
+/// Makes a call until it succeeds, fails for good, or has failed for too long. `between` is what
+/// happens before the next attempt; its error ends the attempts.
+async fn repeat<T, E, F: Future<Output = Result<T, Error>>>(
+    settings: Settings,
+    patience: &Patience,
+    call: impl Fn() -> F,
+    mut between: impl AsyncFnMut(Error, &mut Pauses) -> Result<(), E>,
+) -> Result<Result<T, Error>, E> {
+    let started = Instant::now();
+    let mut pauses = Pauses::new(settings);
+    loop {
+        match call().await {
+            Err(error) if started.elapsed() < patience.limit(error.class) => {
+                between(error, &mut pauses).await?;
+            }
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// Makes a call that changes nothing, again and again while its errors may pass.
+///
+/// # Errors
+/// The last error, when it does not pass or has lasted for `settings.patience`.
+pub async fn patiently<T, F: Future<Output = Result<T, Error>>>(
+    settings: Settings,
+    call: impl Fn() -> F,
+) -> Result<T, Error> {
+    let pause = async |error: Error, pauses: &mut Pauses| {
+        pauses.sleep(error.retry_after()).await;
+        Ok::<(), Infallible>(())
+    };
+    let Ok(answer) = repeat(settings, &Patience::reading(settings), call, pause).await;
+    answer
+}
+
+/// Makes a call of a step until it succeeds, fails for good, or has failed for too long.
 pub(super) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     run: &Run<'_>,
     step: &Step,
@@ -79,52 +137,52 @@ pub(super) async fn persist<T, F: Future<Output = Result<T, Error>>>(
     doing: &'static str,
     call: impl Fn() -> F,
 ) -> Result<T, StepError> {
-    let started = Instant::now();
-    let mut pauses = Pauses::new(run.settings);
-    loop {
-        let error = match call().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let limit = patience.limit(error.class).unwrap_or_default();
-        if started.elapsed() >= limit {
-            return Err(StepError::Cloud { doing, source: error });
-        }
-        let delay = pauses.next.max(error.retry_after().unwrap_or_default());
+    let between = async |error: Error, pauses: &mut Pauses| {
         let at_least = error.retry_after();
-        (run.report)(Event::Retrying {
-            step: step.step,
-            address: step.address.clone(),
-            error,
-            delay,
-        });
-        pause(run, &mut pauses, at_least, doing).await?;
-    }
+        let delay = pauses.next.max(at_least.unwrap_or_default());
+        let (step, address) = (step.step, step.address.clone());
+        (run.report)(Event::Retrying { step, address, error, delay });
+        pause(run, pauses, at_least, doing).await
+    };
+    let answer = repeat(run.settings, patience, call, between);
+    let answer = if patience.call == Call::Reads {
+        tokio::select! {
+            answer = answer => answer,
+            () = run.cancel.cancelled() => Err(StepError::Interrupted(doing.to_owned())),
+        }
+    } else {
+        answer.await
+    };
+    answer?.map_err(|source| StepError::Cloud { doing, source })
 }
 
-/// How long an error of class `Propagating` may be believed to pass: until everything the resource
+/// What is left of a window that opened at `since`. A clock that went back leaves all of it.
+pub(crate) fn left_of(window: Duration, since: jiff::Timestamp) -> Duration {
+    let age = Duration::try_from(now().duration_since(since)).unwrap_or_default();
+    window.saturating_sub(age)
+}
+
+/// How long an error may be believed to come from what was just made: until everything the resource
 /// builds on has existed for `window`. What is older is known everywhere, so the error is the user's.
 pub(super) fn propagation_left(run: &Run<'_>, step: &Step, window: Duration) -> Duration {
     let newest = run.store.peek(|state| newest_need(state, step));
-    let Some(newest) = newest else { return Duration::ZERO };
-    let age = Duration::try_from(now().duration_since(newest)).unwrap_or_default();
-    window.saturating_sub(age)
+    newest.map_or(Duration::ZERO, |newest| left_of(window, newest))
 }
 
 fn newest_need(state: &State, step: &Step) -> Option<jiff::Timestamp> {
     let mut newest: Option<jiff::Timestamp> = None;
-    let mut open: Vec<&Address> = step.needs.iter().collect();
+    // A resource may also build on itself: a role that trusts itself.
+    let mut open: Vec<&Address> = step.needs.iter().chain([&step.address]).collect();
     let mut seen = std::collections::BTreeSet::new();
     while let Some(address) = open.pop() {
         if !seen.insert(address) {
             continue;
         }
-        if let Some(record) = state.resources.get(address) {
+        // Nobody builds on what is yet to be made.
+        if let Some(record) = state.resources.get(address).filter(|r| r.status != Status::Making) {
             newest = newest.max(Some(record.changed_at));
             open.extend(&record.needs);
         }
     }
-    // A resource may also build on itself: a role that trusts itself.
-    let own = state.resources.get(&step.address).map(|r| r.changed_at);
-    newest.max(own)
+    newest
 }

@@ -58,7 +58,7 @@ pub(super) fn decide(
 }
 
 /// The graph's addresses so that each comes after all it needs; by name where that leaves a choice.
-fn parents_first(graph: &Graph) -> Vec<Address> {
+pub(crate) fn parents_first(graph: &Graph) -> Vec<Address> {
     let mut order = Vec::new();
     let mut done = BTreeSet::new();
     for address in graph.nodes.keys() {
@@ -148,7 +148,7 @@ impl<'a> Pass<'a> {
                     }
                 }
                 if let Some(record) = self.state.resources.get(address) {
-                    self.relate(address, record, &record.group.clone(), BTreeSet::new(), true);
+                    self.forget(address, record, None);
                 }
                 self.kept.insert(address.clone(), (id.clone(), seen));
             }
@@ -196,19 +196,38 @@ impl<'a> Pass<'a> {
     fn without_id(&mut self, kind: &'static dyn AnyKind, fresh: Draft) {
         let address = fresh.address.clone();
         let found = self.world.found.get(&address).map_or(&[][..], Vec::as_slice);
-        match found {
-            [] => self.make_anew(kind, fresh),
-            [Found::Ours(id)] => match self.world.seen(&address, id) {
-                Some(seen) => self.existing(kind, fresh, None, id, seen),
-                None => self.make_anew(kind, fresh),
-            },
-            [Found::Foreign(id)] => self.problem(
+        let Role::Managed { props } = &self.graph.nodes[&address].role else { return };
+        let generations = self.world.generations(kind, &address, props);
+        match (found, generations.as_deref()) {
+            (_, Some([])) => self.make_anew(kind, fresh),
+            (_, Some([(generation, id)])) => {
+                let Some(seen) = self.world.seen(&address, id) else {
+                    return self.make_anew(kind, fresh);
+                };
+                let props = with_generation(self.kinds, &address, props, *generation);
+                let props = bind(&props, &|o| self.known(o));
+                let fresh = Draft { generation: *generation, props, ..fresh };
+                self.existing(kind, fresh, None, id, seen);
+            }
+            (_, Some(several)) => {
+                let ids: Vec<&str> = several.iter().map(|(_, id)| *id).collect();
+                let message = format!(
+                    "the state does not know it, but a replacement has left {}",
+                    ids.join(", ")
+                );
+                self.problem(
+                    &address,
+                    message,
+                    Some("restore what is known with `dbxctl state rebuild`"),
+                );
+            }
+            ([Found::Foreign(id)], None) => self.problem(
                 &address,
                 format!("`{id}` exists already and was not made by this stack"),
                 Some("give it another name in the spec, or use it by its id"),
             ),
-            several => {
-                let ids: Vec<String> = several.iter().map(|f| f.id().clone()).collect();
+            (several, None) => {
+                let ids: Vec<&str> = several.iter().map(|f| f.id().as_str()).collect();
                 self.problem(
                     &address,
                     format!("more than one object carries its mark: {}", ids.join(", ")),
@@ -288,7 +307,7 @@ impl<'a> Pass<'a> {
             self.out.unchanged += 1;
             self.kept.insert(address.clone(), (id.to_owned(), seen));
             if let Some(record) = record {
-                self.relate(&address, record, &fresh.group, fresh.needs, false);
+                self.relate(&address, record, &fresh.group, fresh.needs);
             }
             return;
         };
@@ -305,12 +324,18 @@ impl<'a> Pass<'a> {
         record: &Record,
         group: &Group,
         needs: BTreeSet<Address>,
-        forget: bool,
     ) {
-        if forget || record.needs != needs || record.group != *group {
+        if record.needs != needs || record.group != *group {
             let (address, group) = (address.clone(), group.clone());
-            self.out.related.push(Relation { address, group, needs, forget });
+            let (forget, leaves) = (false, None);
+            self.out.related.push(Relation { address, group, needs, forget, leaves });
         }
+    }
+
+    fn forget(&mut self, address: &Address, record: &Record, leaves: Option<String>) {
+        let (address, group) = (address.clone(), record.group.clone());
+        let (needs, forget) = (BTreeSet::new(), true);
+        self.out.related.push(Relation { address, group, needs, forget, leaves });
     }
 
     /// What an earlier create-first replacement has left to remove.
@@ -335,11 +360,15 @@ impl<'a> Pass<'a> {
                     Found::Foreign(_) => None,
                 })
             });
-            self.deposed(address, record);
             let exists = id.as_ref().is_some_and(|id| self.world.seen(address, id).is_some());
+            if self.graph.forget.iter().any(|part| part.holds(&record.group, address)) {
+                self.forget(address, record, id.filter(|_| exists));
+                continue;
+            }
+            self.deposed(address, record);
             if !exists {
                 if record.deposed.is_empty() {
-                    self.relate(address, record, &record.group, BTreeSet::new(), true);
+                    self.forget(address, record, None);
                 }
                 continue;
             }

@@ -64,5 +64,5 @@ pub fn drift(asked: &LastAsked, world: &World, kinds: Kinds) -> Result<Plan, Vec
         Step { step: n + 1, ..order::step(draft, replacing, false, kinds) }
     });
     let steps: Vec<Step> = steps.collect();
-    Ok(Plan::of(graph, state, steps, decisions.unchanged, Vec::new()))
+    Ok(Plan::of(graph, state, steps, decisions.unchanged))
 }

@@ -4,6 +4,7 @@ mod decide;
 mod drift;
 mod order;
 
+pub(crate) use decide::parents_first;
 pub use drift::{LastAsked, drift};
 
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::diff::Effect;
 use crate::graph::{Graph, Group};
 use crate::refresh::World;
-use crate::state::State;
+use crate::state::{Move, State};
 use crate::value::Address;
 use crate::world::Kinds;
 
@@ -38,6 +39,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Resources that stay as they are.
     pub unchanged: usize,
+    /// Resources that have another address from now on; their objects stay as they are.
+    pub moved: Vec<Move>,
     /// Resources that only hang together in another way; bookkeeping without calls.
     pub related: Vec<Relation>,
 }
@@ -49,8 +52,11 @@ pub struct Relation {
     pub address: Address,
     pub group: Group,
     pub needs: BTreeSet<Address>,
-    /// The object is only used from now on, or gone already: forget it.
+    /// The object is only used from now on, or gone already, or the spec says so: forget it.
     pub forget: bool,
+    /// The object that stays although nobody manages it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<String>,
 }
 
 /// What a step is for, as a reader of the plan sees it.
@@ -153,9 +159,11 @@ pub fn plan(
     world: &World,
     kinds: Kinds,
 ) -> Result<Plan, Vec<Problem>> {
-    let decisions = decide::decide(graph, state, world, kinds)?;
-    let steps = order::steps(decisions.drafts, graph, state, kinds)?;
-    Ok(Plan::of(graph, state, steps, decisions.unchanged, decisions.related))
+    let (state, moved) = state.renamed(graph);
+    let decisions = decide::decide(graph, &state, world, kinds)?;
+    let steps = order::steps(decisions.drafts, graph, &state, kinds)?;
+    let related = decisions.related;
+    Ok(Plan { moved, related, ..Plan::of(graph, &state, steps, decisions.unchanged) })
 }
 
 fn fingerprint(graph: &Graph) -> String {
@@ -185,13 +193,7 @@ impl Step {
 }
 
 impl Plan {
-    fn of(
-        graph: &Graph,
-        state: &State,
-        steps: Vec<Step>,
-        unchanged: usize,
-        related: Vec<Relation>,
-    ) -> Self {
+    fn of(graph: &Graph, state: &State, steps: Vec<Step>, unchanged: usize) -> Self {
         Plan {
             format: PLAN_FORMAT,
             written_by: crate::WRITTEN_BY.to_owned(),
@@ -201,13 +203,19 @@ impl Plan {
             graph_sha256: fingerprint(graph),
             steps,
             unchanged,
-            related,
+            moved: Vec::new(),
+            related: Vec::new(),
         }
     }
 
-    /// Whether there is nothing to do. Bookkeeping does not count.
+    /// Whether there is nothing to do. Bookkeeping does not count, unless somebody asked for it.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.moved.is_empty() && self.left().next().is_none()
+    }
+
+    /// What is forgotten although the object stays: address and id.
+    pub fn left(&self) -> impl Iterator<Item = (&Address, &str)> {
+        self.related.iter().filter_map(|r| Some((&r.address, r.leaves.as_deref()?)))
     }
 
     /// The closing line's figures. A replacement counts once as add and once as destroy.

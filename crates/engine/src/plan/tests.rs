@@ -29,6 +29,9 @@ impl AnyKind for Toy {
     fn precious(&self) -> bool {
         self.2
     }
+    fn unique(&self) -> bool {
+        false
+    }
     fn waits(&self) -> Waits {
         Waits::default()
     }

@@ -12,9 +12,9 @@ use std::sync::Mutex;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
 use super::lock::{Lock, LockError};
 use super::model::{Entry, FORMAT, State};
+use super::{Store, formats};
 
 /// Why the state cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -60,34 +60,41 @@ fn log_path(path: &Path) -> PathBuf {
 /// Reads the state without locking it: for plan and show. A stack without a state has an empty one,
 /// whose lineage is empty too until it is first written: equal plans have equal bytes.
 pub fn load(path: &Path, stack: &str) -> Result<State, StateError> {
-    let mut state = match read(path)? {
+    let (mut state, format) = match read(path)? {
         Some(text) => parse(path, &text)?,
-        None => State::new(stack, String::new()),
+        None => (State::new(stack, String::new()), u64::from(FORMAT)),
     };
     if state.stack != stack {
         let (found, wanted) = (state.stack, stack.to_owned());
         return Err(StateError::OtherStack { path: path.to_owned(), found, wanted });
     }
-    replay(&log_path(path), &mut state)?;
+    replay(&log_path(path), format, &mut state)?;
     Ok(state)
 }
 
-fn parse(path: &Path, text: &str) -> Result<State, StateError> {
+/// The state in a file, and the format it was written in.
+fn parse(path: &Path, text: &str) -> Result<(State, u64), StateError> {
     let corrupt = |e: serde_json::Error| StateError::Corrupt {
         path: path.to_owned(),
         line: e.line(),
         message: e.to_string(),
     };
-    let value: serde_json::Value = serde_json::from_str(text).map_err(corrupt)?;
-    let found = value.get("format").and_then(serde_json::Value::as_u64);
-    if let Some(found) = found.filter(|f| *f > u64::from(FORMAT)) {
+    let mut value: serde_json::Value = serde_json::from_str(text).map_err(corrupt)?;
+    let present = u64::from(FORMAT);
+    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(present);
+    if found > present {
         let written_by = value.get("written_by").and_then(|w| w.as_str()).unwrap_or("?").to_owned();
         return Err(StateError::Newer { path: path.to_owned(), found, written_by });
     }
-    serde_json::from_str(text).map_err(corrupt)
+    if found == present {
+        // From the text, so that a mistake has its line.
+        return Ok((serde_json::from_str(text).map_err(corrupt)?, found));
+    }
+    formats::upgrade_state(found, &mut value);
+    Ok((serde_json::from_value(value).map_err(corrupt)?, found))
 }
 
-fn replay(path: &Path, state: &mut State) -> Result<(), StateError> {
+fn replay(path: &Path, format: u64, state: &mut State) -> Result<(), StateError> {
     let Some(text) = read(path)? else { return Ok(()) };
     // A run that died while writing leaves a last line without its end: that entry never happened.
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -98,7 +105,7 @@ fn replay(path: &Path, state: &mut State) -> Result<(), StateError> {
             line: index + 1,
             message,
         };
-        let line: Line = serde_json::from_str(text).map_err(|e| corrupt(e.to_string()))?;
+        let line = line(text, format).map_err(|e| corrupt(e.to_string()))?;
         if fresh {
             state.lineage.clone_from(&line.lineage);
             fresh = false;
@@ -116,6 +123,16 @@ fn replay(path: &Path, state: &mut State) -> Result<(), StateError> {
         state.apply(&line.entry);
     }
     Ok(())
+}
+
+/// One line of a log beside a file of that format.
+fn line(text: &str, format: u64) -> Result<Line, serde_json::Error> {
+    if format == u64::from(FORMAT) {
+        return serde_json::from_str(text);
+    }
+    let mut value: serde_json::Value = serde_json::from_str(text)?;
+    formats::upgrade_entry(format, &mut value["entry"]);
+    serde_json::from_value(value)
 }
 
 fn read(path: &Path) -> Result<Option<String>, StateError> {

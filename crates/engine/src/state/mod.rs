@@ -1,12 +1,16 @@
 //! What dbxctl remembers: which objects it made, and with what.
 
 mod file;
+mod formats;
 mod lock;
 mod model;
+mod rebuild;
 
 pub use file::{StateError, StateFile, load};
 pub use lock::{Holder, Lock, LockError};
-pub use model::{Deposed, Entry, FORMAT, Record, State, Status};
+pub use model::{Deposed, Entry, FORMAT, Move, Record, State, Status};
+
+pub use rebuild::{Rebuilt, rebuild};
 
 use futures::future::BoxFuture;
 

@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::graph::Group;
+use crate::graph::{Graph, Group};
 use crate::value::Address;
 
 /// The version of the state file this code writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything known about one stack between runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +75,14 @@ pub struct Deposed {
     pub needs: BTreeSet<Address>,
 }
 
+/// A resource that has another address from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    pub from: Address,
+    pub to: Address,
+}
+
 /// One change of the state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
@@ -109,6 +117,8 @@ pub enum Entry {
     Removed { address: Address, id: Option<String> },
     /// The address is nobody's business any more; the object stays.
     Forget { address: Address },
+    /// The resource has another address; the object stays as it is.
+    Move { from: Address, to: Address },
     /// The resource hangs together with others in another way than before.
     Relate { address: Address, needs: BTreeSet<Address>, group: Group },
 }
@@ -184,6 +194,7 @@ impl State {
             Entry::Forget { address } => {
                 self.resources.remove(address);
             }
+            Entry::Move { from, to } => self.moved(from, to),
             Entry::Relate { address, needs, group } => {
                 if let Some(record) = self.resources.get_mut(address) {
                     record.needs = needs.clone();
@@ -207,6 +218,33 @@ impl State {
             record.id = None;
             record.status = Status::Removing;
         }
+    }
+
+    fn moved(&mut self, from: &Address, to: &Address) {
+        let Some(record) = self.resources.remove(from) else { return };
+        self.resources.insert(to.clone(), record);
+        for record in self.resources.values_mut() {
+            let needs = record.deposed.iter_mut().map(|d| &mut d.needs).chain([&mut record.needs]);
+            for needs in needs {
+                if needs.remove(from) {
+                    needs.insert(to.clone());
+                }
+            }
+        }
+    }
+
+    /// The state as it will be once everything the graph has renamed is where it stands now, and the
+    /// moves that lead there.
+    pub fn renamed(&self, graph: &Graph) -> (State, Vec<Move>) {
+        let (mut state, mut moves) = (self.clone(), Vec::new());
+        for (to, former) in &graph.moved {
+            let known = former.iter().find(|a| state.resources.contains_key(a));
+            if let Some(from) = known.filter(|_| !state.resources.contains_key(to)) {
+                state.moved(from, to);
+                moves.push(Move { from: from.clone(), to: to.clone() });
+            }
+        }
+        (state, moves)
     }
 
     /// Every id at an address: the present one and those deposed.

@@ -71,6 +71,7 @@ impl Kind for Bucket {
     const NAME: &'static str = "aws.bucket";
     const SERVICE: &'static str = "s3";
     const PRECIOUS: bool = true;
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = BucketName;
@@ -92,6 +93,13 @@ impl Kind for Bucket {
             .update("block_public_access", block_public_access, &have.block_public_access)
             .update("ownership", ownership, &have.ownership)
             .update("tags", tags, &have.tags)
+    }
+
+    fn reborn(want: &Props, last: &Seen) -> Vec<(&'static str, String)> {
+        if want.name != last.name {
+            return Vec::new();
+        }
+        vec![("id", last.name.clone())]
     }
 
     async fn read(cloud: &Aws, ids: &[BucketName]) -> Result<Vec<Option<Seen>>> {
@@ -147,7 +155,9 @@ impl Kind for Bucket {
         }
         let call = cloud.s3.create_bucket().bucket(name);
         let call = call.create_bucket_configuration(configuration.build());
-        call.send().await.named(action)?;
+        let answer = call.send().await.named(action)?;
+        // Any page with status 200 looks like a yes.
+        super::sent(action, "Location", answer.location)?;
         Ok(BucketName(props.name.clone()))
     }
 

@@ -35,6 +35,7 @@ pub struct Seen {
 impl Kind for BucketPolicy {
     const NAME: &'static str = "aws.bucket_policy";
     const SERVICE: &'static str = "s3";
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = BucketPolicyId;

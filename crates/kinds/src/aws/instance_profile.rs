@@ -44,6 +44,7 @@ impl Kind for InstanceProfile {
     const NAME: &'static str = "aws.instance_profile";
     const SERVICE: &'static str = "iam";
     const REPLACE: Replace = Replace::CreateFirst { name: None };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = InstanceProfileName;
@@ -60,6 +61,13 @@ impl Kind for InstanceProfile {
             .replace("name", name, &have.name)
             .update("role", role, &have.role)
             .update("tags", tags, &have.tags)
+    }
+
+    fn reborn(want: &Props, last: &Seen) -> Vec<(&'static str, String)> {
+        if want.name != last.name {
+            return Vec::new();
+        }
+        vec![("id", last.name.clone()), (ARN.field, last.arn.0.clone())]
     }
 
     async fn read(cloud: &Aws, ids: &[InstanceProfileName]) -> Result<Vec<Option<Seen>>> {

@@ -114,7 +114,7 @@ fn tags(tags: &[Tag]) -> Tags {
 
 /// Tags without those AWS itself puts there.
 fn without_platform(tags: impl IntoIterator<Item = (String, String)>) -> Tags {
-    tags.into_iter().filter(|(key, _)| !key.starts_with("aws:")).collect()
+    tags.into_iter().filter(|(key, _)| !crate::platform::is_tag(key)).collect()
 }
 
 /// Makes the tags what `tags` says, if the diff names them: at most two calls.
@@ -148,9 +148,9 @@ fn only_in<T: Id>(these: &BTreeSet<T>, those: &BTreeSet<T>) -> Option<Vec<String
     (!ids.is_empty()).then_some(ids)
 }
 
-/// A field the API always sends.
+/// A field the API always sends. An answer without it is somebody else's, or was cut off on the way.
 fn sent<T>(call: &str, field: &str, value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| Error::new(Class::Other, call, format!("the answer lacks `{field}`")))
+    value.ok_or_else(|| Error::new(Class::Transient, call, format!("the answer lacks `{field}`")))
 }
 
 /// A field that holds an IPv4 block.

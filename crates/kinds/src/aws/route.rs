@@ -37,6 +37,7 @@ pub struct Seen {
 impl Kind for Route {
     const NAME: &'static str = "aws.route";
     const SERVICE: &'static str = "ec2";
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = RouteId;

@@ -41,6 +41,7 @@ impl Kind for SecurityGroup {
     const NAME: &'static str = "aws.security_group";
     const SERVICE: &'static str = "ec2";
     const REPLACE: Replace = Replace::CreateFirst { name: Some("name") };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = GroupId;

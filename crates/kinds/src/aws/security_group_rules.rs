@@ -67,6 +67,7 @@ pub struct Seen {
 impl Kind for SecurityGroupRules {
     const NAME: &'static str = "aws.security_group_rules";
     const SERVICE: &'static str = "ec2";
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = GroupRulesId;

@@ -51,6 +51,7 @@ impl Kind for Subnet {
     const NAME: &'static str = "aws.subnet";
     const SERVICE: &'static str = "ec2";
     const REPLACE: Replace = Replace::CreateFirst { name: None };
+    const UNIQUE: bool = true;
 
     type Cloud = Aws;
     type Id = SubnetId;

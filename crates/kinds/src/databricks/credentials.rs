@@ -40,6 +40,7 @@ impl Kind for Credentials {
     const NAME: &'static str = "databricks.credentials";
     const SERVICE: &'static str = "databricks";
     const REPLACE: Replace = Replace::CreateFirst { name: Some("name") };
+    const UNIQUE: bool = true;
 
     type Cloud = Account;
     type Id = CredentialsId;
