@@ -4,6 +4,7 @@
 
 mod clouds;
 mod crash;
+mod drift;
 mod faults;
 mod proxy;
 mod random;
