@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloud::{Class, Result};
-use engine::{
-    Address, Cloud, Diff, Event, Found, Graph, Mark, Outcome, Plan, Run, StepError, Wanted,
-};
+use engine::{Address, Cloud, Diff, Event, Found, Graph, Outcome, Plan, Run, StepError, Wanted};
 use futures::future::{BoxFuture, pending};
 use sandbox::{Fault, Happens, Operation, Profile, Sandbox, Settings};
 use serde_json::{Value, json};
@@ -70,13 +68,8 @@ impl Cloud for Deadly<'_> {
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
         self.cloud.find(kind, stack, wanted)
     }
-    fn create<'a>(
-        &'a self,
-        kind: &'a str,
-        mark: &'a Mark,
-        props: &'a Value,
-    ) -> BoxFuture<'a, Result<String>> {
-        self.mutate(self.cloud.create(kind, mark, props))
+    fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
+        self.mutate(self.cloud.create(kind, props))
     }
     fn update<'a>(
         &'a self,
@@ -321,9 +314,7 @@ fn of_two_candidates_none_is_taken() {
         );
         let plan = stage.plan(&graph).await.expect("there is a plan");
         let step = plan.steps.iter().find(|s| s.address.kind() == kind).expect("a VPC is made");
-        let mark = Mark { stack: STACK.to_owned(), address: step.address.clone() };
-        let twin =
-            stage.cloud.create(kind, &mark, &step.props).await.expect("nothing is in the way");
+        let twin = stage.cloud.create(kind, &step.props).await.expect("nothing is in the way");
         let outcome = apply(&stage, &plan).await;
         let failure = outcome.failures.iter().find(|f| f.address == step.address);
         let Some(StepError::Ambiguous(ids)) = failure.map(|f| &f.error) else {
