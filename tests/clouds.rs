@@ -35,8 +35,23 @@ pub(crate) struct Clouds {
     folder: TempDir,
     aws: Proxy,
     account: Proxy,
+    variables: Vec<(String, String)>,
     moto: Server,
     account_server: Server,
+}
+
+/// A dbxctl that runs.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn finish(self) -> Output {
+        Output::of(self.0.wait_with_output().expect("a child can be waited for"))
+    }
 }
 
 /// What a run of a command left.
@@ -48,6 +63,14 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    fn of(output: std::process::Output) -> Output {
+        Output {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Fails the test unless the exit code is this one; shows what the command said.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Output {
@@ -82,6 +105,7 @@ impl Clouds {
             account: Proxy::start(Cloud::Databricks, account_server.address, &journal),
             journal,
             folder,
+            variables: Vec::new(),
             moto,
             account_server,
         }
@@ -95,6 +119,18 @@ impl Clouds {
     /// Runs dbxctl to its end.
     pub(crate) fn dbxctl(&self, arguments: &[&str]) -> Output {
         finish(self.dbxctl_command(arguments))
+    }
+
+    /// Sets a variable for every dbxctl from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts dbxctl.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Running {
+        let mut command = self.dbxctl_command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Running(child.expect("dbxctl can be started"))
     }
 
     /// Runs dbxctl and kills it at the n-th mutating request, or the n-th of one action; false when
@@ -165,10 +201,26 @@ impl Clouds {
         }
     }
 
+    /// Steers the account server: `POST /_control/{what}`.
+    pub(crate) fn control(&self, what: &str, body: &serde_json::Value) {
+        let body = body.to_string();
+        let request = format!(
+            "POST /_control/{what} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.account_server.address).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    }
+
     fn dbxctl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("dbxctl"));
         command.args(arguments).arg("--state-dir").arg(self.folder().join("state"));
         self.environment(&mut command, &self.aws.url(), &self.account.url());
+        command.envs(self.variables.iter().cloned());
         command
     }
 
@@ -277,12 +329,7 @@ fn post(address: SocketAddr, path: &str, body: &str) {
 }
 
 pub(crate) fn finish(mut command: Command) -> Output {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    Output {
-        status: output.status,
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Output::of(command.output().unwrap_or_else(|e| panic!("{command:?}: {e}")))
 }
 
 #[expect(clippy::print_stderr, reason = "the runner shows it with the failed test")]

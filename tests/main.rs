@@ -2,13 +2,16 @@
 //!
 //! `cargo xtask test` builds what they start and says where python is.
 
+mod changes;
 mod clouds;
 mod crash;
 mod drift;
 mod faults;
+mod living;
 mod proxy;
 mod random;
 mod sandbox;
+mod shared_state;
 mod state;
 mod stops;
 mod wire;

@@ -111,10 +111,12 @@ struct Begun {
     kill: Option<Side>,
 }
 
-/// What a read last answered, and how often it will still do so although something changed.
+/// A read and what it last answered.
 #[derive(Default)]
 struct Remembered {
+    /// How many changes that answer may know of.
     changes: usize,
+    /// How many answers are still to come until there is a true one, with that one.
     left: usize,
     answer: Option<Vec<u8>>,
 }
@@ -166,9 +168,11 @@ impl Journal {
         counts
     }
 
-    /// Forgets the calls so far.
+    /// Forgets the calls so far, and their answers.
     pub(crate) fn clear(&self) {
-        self.lock().calls.clear();
+        let mut state = self.lock();
+        state.calls.clear();
+        state.remembered.clear();
     }
 
     /// Delays every call from now on.
@@ -183,8 +187,13 @@ impl Journal {
 
     /// Lets the next `times` calls of each action fail.
     pub(crate) fn fail_all(&self, calls: Calls, fault: Fault, times: usize) {
-        let rule = Rule { calls, fault, times, met: BTreeMap::new() };
-        self.lock().rules.push(rule);
+        let mut state = self.lock();
+        state.rules.push(Rule { calls, fault, times, met: BTreeMap::new() });
+        // What was there before the rule is known everywhere.
+        state.changes.clear();
+        for remembered in state.remembered.values_mut() {
+            (remembered.changes, remembered.left) = (0, 0);
+        }
     }
 
     /// How many calls have failed so far because of [`Journal::fail`] and its like; lets no more fail.
@@ -276,10 +285,12 @@ impl Journal {
         let rule = state.rules.iter_mut().find(is_stale)?;
         let changes = state.changes.get(family_of(action)).copied().unwrap_or_default();
         let remembered = state.remembered.entry(request.key()).or_default();
-        if remembered.changes != changes {
-            (remembered.changes, remembered.left) = (changes, rule.times);
+        if remembered.left == 0 && remembered.changes != changes {
+            // One more than are stale: whoever keeps asking gets to see the truth.
+            remembered.left = rule.times + 1;
         }
-        if remembered.left == 0 {
+        if remembered.left <= 1 {
+            (remembered.changes, remembered.left) = (changes, 0);
             return None;
         }
         remembered.left -= 1;
@@ -887,6 +898,31 @@ mod tests {
         assert_eq!(journal.counts()["ec2:MakeVpc"], 3);
         let statuses: Vec<_> = journal.calls().iter().map(|c| c.status).collect();
         assert_eq!(statuses, [Some(200), Some(200), None, Some(200), Some(500)]);
+    }
+
+    #[test]
+    fn reads_are_stale_after_a_change_and_then_true() {
+        let (upstream, count) = echo();
+        let journal = Arc::new(Journal::default());
+        let proxy = Proxy::start(Cloud::Aws, upstream, &journal);
+        journal.fail_all(Calls::Reading("ec2"), Fault::Stale, 2);
+        let read = CREATE.replace("Action=MakeVpc", "Action=GetVpcs");
+        let fresh = |request: &str| {
+            let before = *count.lock().unwrap();
+            let answer = send(&proxy, request);
+            assert!(answer.ends_with("Action=GetVpcs"), "what was there before: {answer}");
+            *count.lock().unwrap() > before
+        };
+        assert!(fresh(&read), "nothing changed yet");
+        send(&proxy, CREATE);
+        assert_eq!([(); 4].map(|()| fresh(&read)), [false, false, true, true]);
+        send(&proxy, CREATE);
+        assert!(!fresh(&read));
+        // What was never asked for shows nothing.
+        let other = send(&proxy, &read.replace("2016-11-15", "2016-11-16"));
+        assert!(other.contains("<GetVpcsResponse"), "{other}");
+        assert_eq!(journal.end_faults(), 4);
+        assert!(fresh(&read));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud::Class;
-use engine::{Entry, Event, Graph, Mark, Outcome, Plan, Role, Run, State, StateError, Store};
+use engine::{
+    Entry, Event, Graph, Mark, Outcome, Plan, Problem, Role, Run, State, StateError, Store,
+};
 use futures::future::BoxFuture;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const STACK: &str = "random";
-const AWS_ACCOUNT: &str = "111122223333";
+pub(crate) const AWS_ACCOUNT: &str = "111122223333";
 /// Regions whose Databricks endpoint services are known.
 const REGIONS: [&str; 3] = ["eu-central-1", "ap-northeast-1", "us-east-1"];
 /// How many workspaces a spec has at most.
@@ -87,6 +89,13 @@ enum Access {
     Own,
     Listed,
     Shared,
+}
+
+impl Network {
+    /// Without a way to the internet there must be private connections.
+    fn has_backend(&self) -> bool {
+        self.backend || self.nat == "none"
+    }
 }
 
 fn network() -> impl Strategy<Value = Network> {
@@ -341,7 +350,7 @@ fn zones(region: &str, count: usize) -> Vec<String> {
 }
 
 /// The graph of a spec; the error is what is wrong with it.
-fn graph(text: &str) -> Result<Graph, String> {
+pub(crate) fn graph(text: &str) -> Result<Graph, String> {
     let file = spec::SourceFile::new("random.json", text);
     let loaded = spec::load(&[file], &|_| None).map_err(|all| format!("{all:?}"))?;
     let found = loaded.explain(blueprint::mistakes(&loaded.spec));
@@ -397,7 +406,7 @@ fn same(what: &str, left: &BTreeSet<String>, right: &BTreeSet<String>) -> Checke
 }
 
 impl Stage {
-    fn new(profile: Profile, region: &str, faults: Vec<Fault>) -> Self {
+    pub(crate) fn new(profile: Profile, region: &str, faults: Vec<Fault>) -> Self {
         let partition = facts::regions::partition(region).arn_partition.clone();
         let account = AWS_ACCOUNT.to_owned();
         let settings =
@@ -406,16 +415,32 @@ impl Stage {
     }
 
     pub(crate) async fn plan(&self, graph: &Graph) -> Checked<Plan> {
+        let plan = self.decide(graph).await?;
+        plan.map_err(|problems| TestCaseError::fail(format!("no plan: {problems:#?}")))
+    }
+
+    /// The plan, or why there is none.
+    pub(crate) async fn decide(&self, graph: &Graph) -> Checked<Result<Plan, Vec<Problem>>> {
         self.cloud.adopt_used(graph).map_err(|e| TestCaseError::fail(e.to_string()))?;
         let (state, kinds) = (self.store.state(), kinds::facts());
         let world = engine::refresh(graph, &state, kinds, &self.cloud, settings()).await;
         let world = world.map_err(|e| TestCaseError::fail(format!("refresh: {e}")))?;
-        let plan = engine::plan(graph, &state, &world, kinds);
-        plan.map_err(|problems| TestCaseError::fail(format!("no plan: {problems:#?}")))
+        Ok(engine::plan(graph, &state, &world, kinds))
+    }
+
+    /// The id the state has for the address.
+    pub(crate) fn id(&self, address: &str) -> String {
+        let state = self.store.state();
+        let record = state.resources.get(&engine::Address::from(address.to_owned()));
+        record.and_then(|r| r.id.clone()).unwrap_or_else(|| panic!("{address} has no id"))
     }
 
     /// One run; `None` when it was killed after so much time.
-    async fn apply(&self, plan: &Plan, life: Option<Duration>) -> Checked<Option<Outcome>> {
+    pub(crate) async fn apply(
+        &self,
+        plan: &Plan,
+        life: Option<Duration>,
+    ) -> Checked<Option<Outcome>> {
         let report = |_: Event| ();
         let run = Run {
             kinds: kinds::facts(),
@@ -438,7 +463,7 @@ impl Stage {
     }
 
     /// Plans and applies once: everything must be done.
-    async fn reach(&self, graph: &Graph, what: &str) -> Checked {
+    pub(crate) async fn reach(&self, graph: &Graph, what: &str) -> Checked {
         let plan = self.plan(graph).await?;
         match self.apply(&plan, None).await? {
             Some(outcome) if outcome.complete() => Ok(()),
@@ -557,17 +582,29 @@ fn for_all<T: std::fmt::Debug>(
 /// A region, a spec, and what becomes of it.
 fn stories() -> impl Strategy<Value = (usize, Choice, Choice)> {
     (0..REGIONS.len(), choice(), choice()).prop_map(|(region, first, mut second)| {
-        // Refused by the planner, or not yet possible in one apply: other addresses under a running
-        // workspace, private connections that go, a workspace that leaves Databricks' own VPC.
+        // Refused by the planner: other addresses under a running workspace, private connections that
+        // go, the last tag of a workspace, a workspace that leaves Databricks' own VPC.
         for (before, after) in first.vpcs.iter().zip(&mut second.vpcs) {
-            let Network { moved, backend, frontend, own_frontend, .. } = *before;
-            *after = Network { moved, backend, frontend, own_frontend, ..after.clone() };
+            after.moved = before.moved;
+            after.backend |= before.has_backend();
+            after.frontend |= before.frontend;
         }
         let ours = |choice: &Choice, vpc: usize| vpc < choice.vpcs.len();
         for (before, after) in first.workspaces.iter().zip(&mut second.workspaces) {
             after.subnets = before.subnets;
+            after.tags |= first.tags || before.tags;
             if !(ours(&first, before.vpc) && after.vpc < first.vpcs.len().min(second.vpcs.len())) {
                 after.vpc = before.vpc;
+            }
+            let linked = |choice: &Choice, w: &Workspace| {
+                let vpc = choice.vpcs.get(w.vpc);
+                vpc.is_some_and(|vpc| vpc.has_backend() && (vpc.nat == "none" || !w.without_link))
+            };
+            if linked(&first, before) {
+                after.without_link = false;
+                if !second.vpcs.get(after.vpc).is_some_and(Network::has_backend) {
+                    after.vpc = before.vpc;
+                }
             }
         }
         (region, first, second)

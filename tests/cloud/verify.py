@@ -6,6 +6,7 @@
     verify.py applied SPEC.json        checks that everything the spec says is there
     verify.py empty SPEC.json          checks that all is as in the before.json beside the spec;
                                        without one, that nothing is there
+    verify.py bucket NAME              makes a bucket that keeps versions
     verify.py marks SPEC.json          prints what is there, by mark or name and without ids: two
                                        clouds that had the same spec print the same
     verify.py mutations                prints the names of what can be changed behind dbxctl's back
@@ -120,6 +121,11 @@ def prepare(example, folder):
     used.account_objects(account)
     write(folder, "spec.json", spec)
     write(folder, "before.json", everything(aws, account))
+
+
+def bucket(s3, name):
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
 
 def write(folder, name, value):
@@ -700,6 +706,8 @@ def main(arguments):
             prepare(example, folder)
         case ["applied", path]:
             applied(json.load(open(path, encoding="utf-8")))
+        case ["bucket", name]:
+            bucket(Aws(os.environ["AWS_REGION"]).s3, name)
         case ["empty", path]:
             empty(json.load(open(path, encoding="utf-8")), before(path))
         case ["marks", path]:

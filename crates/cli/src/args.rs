@@ -30,7 +30,7 @@ pub(crate) struct Global {
     /// Which cloud to work on
     #[arg(long, global = true, value_enum, default_value_t = CloudChoice::Live, env = "DBXCTL_CLOUD")]
     pub(crate) cloud: CloudChoice,
-    /// Where the state is kept [default: `.dbxctl` beside the first spec]
+    /// Where the state is kept, unless the spec says `state` [default: `.dbxctl` beside the first spec]
     #[arg(long, global = true, value_name = "FOLDER", env = "DBXCTL_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// When to use colour
@@ -115,7 +115,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         specs: SpecOption,
     },
-    /// Look at the state, put it right, or free its lock
+    /// Look at the state, put it right, move it, or free its lock
     State {
         #[command(subcommand)]
         command: StateCommand,
@@ -148,6 +148,21 @@ pub(crate) enum StateCommand {
         #[command(flatten)]
         specs: SpecOption,
     },
+    /// Print the whole state as JSON
+    Pull {
+        #[command(flatten)]
+        specs: Specs,
+    },
+    /// Put a state that `pull` has printed in the place of the present one
+    Push {
+        /// The state
+        file: PathBuf,
+        /// Also if it has another past than the present state, or is behind it
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
     /// Give a resource another address; its object stays as it is
     Mv {
         /// Such as `aws.vpc/main`
@@ -169,8 +184,12 @@ pub(crate) enum StateCommand {
         #[command(flatten)]
         specs: Specs,
     },
-    /// Say who holds the lock, if anybody does. A dead run's lock is gone by itself
+    /// Say who holds the lock, if anybody does. A dead run's lock is gone by itself, at once for a
+    /// file, when its lease ends for a shared state
     Unlock {
+        /// Take a shared state's lock away from this run, which must not be running any more
+        #[arg(long, value_name = "ID")]
+        owner: Option<String>,
         #[command(flatten)]
         specs: Specs,
     },

@@ -70,13 +70,30 @@ impl From<cloud::Error> for Fail {
 impl From<engine::StateError> for Fail {
     fn from(error: engine::StateError) -> Self {
         use engine::{LockError, StateError};
-        match error {
-            StateError::Locked(LockError::Held(_)) => Fail::new(Exit::Locked, &error)
-                .hint("wait until that run has ended; if it is dead its lock is gone already"),
-            StateError::Corrupt { .. } => Fail::new(Exit::Error, &error)
-                .hint("restore the file from a backup, or move it away: what carries this stack's mark is found again"),
-            _ => Fail::new(Exit::Error, &error),
-        }
+        let (exit, hint) = match &error {
+            StateError::Locked(LockError::Held(_)) => (
+                Exit::Locked,
+                "wait until that run has ended; if it is dead its lock is gone already",
+            ),
+            StateError::Locked(LockError::Leased { .. }) => (
+                Exit::Locked,
+                "wait until that run has ended; if it is dead its lease runs out by itself (see \
+                 `dbxctl state unlock`)",
+            ),
+            StateError::Lost { .. } => {
+                (Exit::Partial, "run the same command again, once the other run has ended")
+            }
+            StateError::Objects { source, .. } if source.class == cloud::Class::Denied => (
+                Exit::Error,
+                "see `Sharing the state` in the README for what the identity of `dbxctl whoami` must be allowed to do",
+            ),
+            StateError::Corrupt { .. } => (
+                Exit::Error,
+                "restore it from a backup, or move it away: what carries this stack's mark is found again",
+            ),
+            _ => return Fail::new(Exit::Error, &error),
+        };
+        Fail::new(exit, &error).hint(hint)
     }
 }
 

@@ -2,10 +2,11 @@
 //! environment.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use blueprint::expand;
-use engine::{Cloud, Graph, Kinds, Limit, Live, Paced, Settings};
+use engine::{Cloud, Graph, Holder, Kinds, Leases, Limit, Live, Paced, Settings, StatePlace};
 use kinds::Clients;
 use sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
@@ -31,19 +32,16 @@ pub(crate) struct Target {
     pub(crate) region: String,
     pub(crate) aws_account: String,
     pub(crate) databricks_account: String,
-    /// The folder of the state, relative to where the plan was made.
-    pub(crate) state_dir: PathBuf,
+    pub(crate) state: StateLocation,
 }
 
-impl Target {
-    pub(crate) fn state_path(&self) -> PathBuf {
-        self.folder().join(format!("{}.json", self.stack))
-    }
-
-    /// The sandbox has a state of its own, so that a rehearsal never touches the real one.
-    fn folder(&self) -> PathBuf {
-        if self.sandbox { self.state_dir.join("sandbox") } else { self.state_dir.clone() }
-    }
+/// Where the state of a target is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StateLocation {
+    /// In a folder, relative to where the plan was made.
+    Folder(PathBuf),
+    S3(spec::S3State),
 }
 
 pub(crate) fn kinds() -> Kinds {
@@ -102,15 +100,113 @@ pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
 }
 
 fn target(spec: &Spec, first: &Path, global: &Global) -> Target {
-    let beside = first.parent().unwrap_or(Path::new("")).join(".dbxctl");
     Target {
         stack: spec.name.clone(),
         sandbox: global.cloud == CloudChoice::Sandbox,
         region: spec.region.clone(),
         aws_account: spec.aws.account.clone(),
         databricks_account: spec.databricks.account.clone(),
-        state_dir: global.state_dir.clone().unwrap_or(beside),
+        state: state_location(spec, first, global),
     }
+}
+
+/// The sandbox has a state of its own on this machine, so that a rehearsal never touches the real one.
+fn state_location(spec: &Spec, first: &Path, global: &Global) -> StateLocation {
+    let beside = || first.parent().unwrap_or(Path::new("")).join(".dbxctl");
+    let folder = global.state_dir.clone().unwrap_or_else(beside);
+    match &spec.state {
+        _ if global.cloud == CloudChoice::Sandbox => StateLocation::Folder(folder.join("sandbox")),
+        None => StateLocation::Folder(folder),
+        Some(store) => {
+            let file = state_file(&folder, &spec.name);
+            if file.exists() {
+                render::note(&format!(
+                    "note: `{}` is not used: the state is in the bucket `{}`; see `Sharing the state` in the README",
+                    file.display(),
+                    store.s3.bucket
+                ));
+            }
+            StateLocation::S3(store.s3.clone())
+        }
+    }
+}
+
+fn state_file(folder: &Path, stack: &str) -> PathBuf {
+    folder.join(format!("{stack}.json"))
+}
+
+/// Signed in to the clouds of a target (nowhere, for the sandbox), with the way to its state.
+pub(crate) struct Access {
+    clients: Option<Clients>,
+    pub(crate) state: StatePlace,
+}
+
+/// Signs in to the clouds of the target, as nobody else than the spec says.
+pub(crate) async fn sign_in(target: &Target) -> Result<Access> {
+    if target.sandbox {
+        return Ok(Access { clients: None, state: state_place(target).await? });
+    }
+    let clients = clients(target).await?;
+    check_aws_identity(target, &clients.aws).await?;
+    check_databricks_account(target, &clients)?;
+    let state = match &target.state {
+        StateLocation::S3(s3) => shared_state(target, s3, &clients.aws)?,
+        StateLocation::Folder(_) => state_place(target).await?,
+    };
+    Ok(Access { clients: Some(clients), state })
+}
+
+/// The way to the state of the target, signed in only where the state needs it.
+pub(crate) async fn state_place(target: &Target) -> Result<StatePlace> {
+    match &target.state {
+        StateLocation::Folder(folder) => {
+            Ok(StatePlace::file(&target.stack, state_file(folder, &target.stack)))
+        }
+        StateLocation::S3(s3) => {
+            let aws = aws::Aws::connect(&target.region).await?;
+            check_aws_identity(target, &aws).await?;
+            shared_state(target, s3, &aws)
+        }
+    }
+}
+
+fn shared_state(target: &Target, s3: &spec::S3State, aws: &aws::Aws) -> Result<StatePlace> {
+    let spec::S3State { bucket, prefix, kms_key } = s3;
+    let objects = aws::StateBucket::new(aws, bucket, kms_key.as_deref());
+    let prefix = prefix.as_deref().map(|p| format!("{}/", p.trim_end_matches('/')));
+    let url = format!("s3://{bucket}/");
+    let prefix = prefix.unwrap_or_default();
+    Ok(StatePlace::shared(&target.stack, Arc::new(objects), &url, &prefix, leases()?))
+}
+
+fn leases() -> Result<Leases> {
+    let Some(text) = environment("DBXCTL_LEASE_SECONDS") else { return Ok(Leases::default()) };
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => {
+            Ok(Leases { length: Duration::from_secs(seconds), ..Leases::default() })
+        }
+        _ => {
+            let message = format!("DBXCTL_LEASE_SECONDS is `{text}`, not a number from 1 to 3600");
+            Err(Fail::new(Exit::Error, message))
+        }
+    }
+}
+
+/// This run, for those who have to wait for it.
+pub(crate) fn holder(command: &str) -> Holder {
+    let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = named.or_else(|| environment("HOSTNAME")).unwrap_or_else(|| "?".to_owned());
+    Holder { run_url: run_url(), ..Holder::new(command, host.trim()) }
+}
+
+/// Where the pipeline shows this run: GitHub Actions, GitLab or Jenkins.
+fn run_url() -> Option<String> {
+    let github = || {
+        let [server, repository, run] =
+            ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"].map(environment);
+        Some(format!("{}/{}/actions/runs/{}", server?, repository?, run?))
+    };
+    github().or_else(|| environment("CI_JOB_URL")).or_else(|| environment("BUILD_URL"))
 }
 
 /// A cloud to work on, and how patient to be with it.
@@ -119,13 +215,18 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
 }
 
-/// Connects to the clouds of the target, as nobody else than the spec says.
-pub(crate) async fn connect(target: &Target, graph: Option<&Graph>) -> Result<Session> {
-    if target.sandbox {
-        return open_sandbox(target, graph);
-    }
-    let clients = clients(target).await?;
-    check_identity(target, &clients).await?;
+/// The clouds of the target, ready to be worked on.
+pub(crate) fn connect(target: &Target, access: &Access, graph: Option<&Graph>) -> Result<Session> {
+    let clients = match (&access.clients, &target.state) {
+        (Some(clients), _) => clients.clone(),
+        (None, StateLocation::Folder(folder)) => return open_sandbox(target, folder, graph),
+        (None, StateLocation::S3(_)) => {
+            return Err(Fail::new(
+                Exit::Error,
+                "the plan is for the sandbox, but its state is in S3",
+            ));
+        }
+    };
     let live = Live { env: clients, kinds: kinds::KINDS };
     let cloud = Box::new(Paced::new(live, kinds(), limit));
     Ok(Session { cloud, settings: Settings::default() })
@@ -143,9 +244,8 @@ fn limit(service: &str) -> Limit {
     Limit { concurrent, interval: Duration::from_secs(1) / per_second }
 }
 
-fn open_sandbox(target: &Target, graph: Option<&Graph>) -> Result<Session> {
-    let folder = target.folder();
-    std::fs::create_dir_all(&folder).map_err(|error| {
+fn open_sandbox(target: &Target, folder: &Path, graph: Option<&Graph>) -> Result<Session> {
+    std::fs::create_dir_all(folder).map_err(|error| {
         Fail::new(Exit::Error, format!("cannot create `{}`: {error}", folder.display()))
     })?;
     let mut settings = sandbox::Settings {
@@ -199,10 +299,10 @@ pub(crate) fn databricks_config(target: &Target) -> Result<databricks::Config> {
     })
 }
 
-async fn check_identity(target: &Target, clients: &Clients) -> Result<()> {
+async fn check_aws_identity(target: &Target, aws: &aws::Aws) -> Result<()> {
     // The first call of a run: what is wrong here for long is more likely a wrong address.
     let settings = Settings { patience: Duration::from_secs(30), ..Settings::default() };
-    let identity = engine::patiently(settings, || clients.aws.identity()).await?;
+    let identity = engine::patiently(settings, || aws.identity()).await?;
     if identity.account != target.aws_account {
         return Err(Fail::new(
             Exit::Refused,
@@ -213,6 +313,10 @@ async fn check_identity(target: &Target, clients: &Clients) -> Result<()> {
         )
         .hint("use other AWS credentials, or correct `aws.account` in the spec"));
     }
+    Ok(())
+}
+
+fn check_databricks_account(target: &Target, clients: &Clients) -> Result<()> {
     let account = clients.databricks.config().account_id();
     if account != target.databricks_account {
         return Err(Fail::new(

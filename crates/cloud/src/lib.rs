@@ -1,8 +1,13 @@
-//! What every cloud call has in common: an error with a class and a request id.
+//! What every cloud call has in common: an error with a class and a request id. And what a shared
+//! state asks of a cloud: [`Objects`].
 //!
 //! The client crates decide the class once per service; the engine decides by class what to do.
 
+mod objects;
+
 use std::time::Duration;
+
+pub use objects::{Etag, Object, Objects, Only, Put};
 
 use serde::{Deserialize, Serialize};
 

@@ -16,6 +16,56 @@ pub enum Effect {
     Update,
     /// Only a new object can have the new value.
     Replace,
+    /// Neither: the difference stays. One that the spec asks for is refused.
+    Never,
+}
+
+/// What a change does to those who use the object.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Impact {
+    /// Running compute blocks the change or does not survive it.
+    ComputeStops,
+    /// Some who could get in cannot any more.
+    UsersLoseAccess,
+    /// It can never be taken back.
+    OneWay,
+}
+
+/// One impact, and in which way.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Consequence {
+    pub impact: Impact,
+    pub words: String,
+}
+
+/// What the kind says about a difference, beyond the values. All words are lower-case fragments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Meaning {
+    /// What happens, when it deserves a headline: `its nodes move to other subnets`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headline: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub impacts: Vec<Consequence>,
+    /// Why the living object cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What to do instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_out: Option<String>,
+}
+
+impl Meaning {
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        *self == Meaning::default()
+    }
 }
 
 /// One field that differs.
@@ -26,13 +76,20 @@ pub struct Change {
     pub before: Value,
     /// May hold references that are not known until apply.
     pub after: Value,
+    pub meaning: Meaning,
 }
 
 /// All fields that differ, in the order the kind compares them.
+///
+/// A comparison is followed by what is to be said about it:
+/// `.update("network", want, have).headline("…").impact(ComputeStops, "…")`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Diff {
     pub changes: Vec<Change>,
+    /// Whether the field just compared differs.
+    #[serde(skip)]
+    differs: bool,
 }
 
 impl Diff {
@@ -48,6 +105,44 @@ impl Diff {
         self.compare(Effect::Replace, field, want, have)
     }
 
+    /// Compares a field that cannot be changed and is not worth a new object, or whose change would
+    /// break what stands on the object: asking for it is refused, drift is only told.
+    #[must_use]
+    pub fn never(self, field: &str, want: &impl Serialize, have: &impl Serialize) -> Self {
+        self.compare(Effect::Never, field, want, have)
+    }
+
+    /// If the field just compared differs: what that means, as the plan's headline.
+    #[must_use]
+    pub fn headline(mut self, words: &str) -> Self {
+        self.about(|meaning| meaning.headline = Some(words.to_owned()));
+        self
+    }
+
+    /// If the field just compared differs: what the change does to those who use the object.
+    #[must_use]
+    pub fn impact(mut self, impact: Impact, words: &str) -> Self {
+        let words = words.to_owned();
+        self.about(|meaning| meaning.impacts.push(Consequence { impact, words }));
+        self
+    }
+
+    /// If the field just compared differs: why it cannot be changed, and what to do instead.
+    #[must_use]
+    pub fn refusal(mut self, reason: &str, way_out: &str) -> Self {
+        self.about(|meaning| {
+            meaning.reason = Some(reason.to_owned());
+            meaning.way_out = Some(way_out.to_owned());
+        });
+        self
+    }
+
+    fn about(&mut self, say: impl FnOnce(&mut Meaning)) {
+        if let Some(change) = self.changes.last_mut().filter(|_| self.differs) {
+            say(&mut change.meaning);
+        }
+    }
+
     fn compare(
         mut self,
         effect: Effect,
@@ -57,8 +152,10 @@ impl Diff {
     ) -> Self {
         let (before, after) = (json(have), json(want));
         // An output is unknown only when its resource is made anew, so "changed" is the truth.
-        if before != after || !outputs(&after).is_empty() {
-            self.changes.push(Change { field: field.to_owned(), effect, before, after });
+        self.differs = before != after || !outputs(&after).is_empty();
+        if self.differs {
+            let (field, meaning) = (field.to_owned(), Meaning::default());
+            self.changes.push(Change { field, effect, before, after, meaning });
         }
         self
     }
@@ -71,6 +168,13 @@ impl Diff {
     /// Whether some field calls for a new object.
     pub fn replaces(&self) -> bool {
         self.changes.iter().any(|c| c.effect == Effect::Replace)
+    }
+
+    /// The same without what cannot be brought about.
+    #[must_use]
+    pub fn possible(mut self) -> Self {
+        self.changes.retain(|c| c.effect != Effect::Never);
+        self
     }
 
     /// Whether the field differs.

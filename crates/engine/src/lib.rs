@@ -16,19 +16,20 @@ mod value;
 mod world;
 
 pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, patiently};
-pub use diff::{Change, Diff, Effect};
+pub use diff::{Change, Consequence, Diff, Effect, Impact, Meaning};
 pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Part, Role, known};
 pub use kind::{AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Waits, Wanted};
 pub use pace::{Limit, Paced};
 pub use plan::{
-    Action, LastAsked, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary, Why,
-    drift, plan,
+    Action, Headline, LastAsked, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step,
+    Summary, Why, drift, plan,
 };
 pub use refresh::{World, late, refresh};
 pub use state::{
-    Deposed, Entry, FORMAT, Holder, Lock, LockError, Move, Rebuilt, Record, State, StateError,
-    StateFile, Status, Store, load, rebuild,
+    Deposed, Entry, FORMAT, Holder, Leases, Lock, LockError, Move, Notice, Notices, OpenState,
+    PushError, Rebuilt, Record, State, StateError, StateFile, StatePlace, Status, Store,
+    parse_state, push, rebuild,
 };
 pub use value::{Address, Output, Ref, as_output, bind, canonical, output_json, outputs};
 pub use world::{Cloud, Kinds, Live};

@@ -385,6 +385,10 @@ fn appear_workspace(view: &View, me: &Object, seen: &mut Value) -> bool {
     };
     seen["status"] = json!(status);
     seen["status_message"] = json!(message);
+    if status == "FAILED" {
+        let network = view.get(NETWORK, me.text("network"));
+        seen["problems"] = json!(network.map(|n| problems(view, n)).unwrap_or_default());
+    }
     seen["url"] = json!(format!("https://{name}.cloud.databricks.com"));
     seen["deployment_name"] = json!(name);
     if seen["tier"].is_null() {

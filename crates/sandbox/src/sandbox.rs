@@ -201,7 +201,7 @@ impl Sandbox {
         kind: &str,
         operation: Operation,
         objects: usize,
-        work: impl FnOnce(&Sim) -> Result<T> + Send,
+        work: impl FnOnce(&Sim, Kept) -> Result<T> + Send,
     ) -> Result<T> {
         let sim = known(kind)?;
         let (request, fault) = self.begin(sim, operation, objects);
@@ -221,7 +221,8 @@ impl Sandbox {
             Some(Happens::Error(class)) => return Err(lost(class)),
             _ => {}
         }
-        let answer = work(sim);
+        let reverts = fault.as_ref().is_some_and(|f| f.happens == Happens::Reverts);
+        let answer = work(sim, if reverts { Kept::No } else { Kept::Yes });
         match fault.as_ref().map(|f| f.happens) {
             Some(Happens::KillAfter) => std::process::abort(),
             Some(Happens::AfterEffect) => return Err(lost(Class::Transient)),
@@ -305,7 +306,14 @@ impl Sandbox {
         })
     }
 
-    fn do_update(&self, sim: &Sim, id: &str, wanted: &Value, diff: &Diff) -> Result<()> {
+    fn do_update(
+        &self,
+        sim: &Sim,
+        id: &str,
+        wanted: &Value,
+        diff: &Diff,
+        kept: Kept,
+    ) -> Result<()> {
         self.change(|view| {
             let object = existing(view, sim, id)?;
             if object.gone_at.is_some() {
@@ -339,6 +347,9 @@ impl Sandbox {
             changed.props = props;
             let mut put = (sim.shifts)(view, &changed);
             put.push(changed);
+            if kept == Kept::No {
+                put.clear();
+            }
             Ok(((), Delta { put, ..Delta::default() }))
         })
     }
@@ -430,7 +441,7 @@ impl Cloud for Sandbox {
         kind: &'a str,
         ids: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Value>>>> {
-        let work = move |sim: &Sim| self.do_read(sim, ids);
+        let work = move |sim: &Sim, _| self.do_read(sim, ids);
         Box::pin(self.call(kind, Operation::Read, ids.len(), work))
     }
     fn find<'a>(
@@ -439,11 +450,11 @@ impl Cloud for Sandbox {
         stack: &'a str,
         wanted: &'a [Wanted<Value>],
     ) -> BoxFuture<'a, Result<Vec<Vec<Found<String>>>>> {
-        let work = move |sim: &Sim| self.do_find(sim, stack, wanted);
+        let work = move |sim: &Sim, _| self.do_find(sim, stack, wanted);
         Box::pin(self.call(kind, Operation::Find, wanted.len(), work))
     }
     fn create<'a>(&'a self, kind: &'a str, props: &'a Value) -> BoxFuture<'a, Result<String>> {
-        let work = move |sim: &Sim| self.do_create(sim, props);
+        let work = move |sim: &Sim, _| self.do_create(sim, props);
         Box::pin(self.call(kind, Operation::Create, 1, work))
     }
     fn update<'a>(
@@ -453,13 +464,20 @@ impl Cloud for Sandbox {
         props: &'a Value,
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<()>> {
-        let work = move |sim: &Sim| self.do_update(sim, id, props, diff);
+        let work = move |sim: &Sim, kept| self.do_update(sim, id, props, diff, kept);
         Box::pin(self.call(kind, Operation::Update, 1, work))
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
-        let work = move |sim: &Sim| self.do_delete(sim, id);
+        let work = move |sim: &Sim, _| self.do_delete(sim, id);
         Box::pin(self.call(kind, Operation::Delete, 1, work))
     }
+}
+
+/// Whether a change that was accepted stays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
 }
 
 /// Either side of a change that can fail: the cloud's, or the file's.

@@ -140,6 +140,8 @@ pub enum Happens {
     Error(Class),
     /// The work is done and the answer is lost: an error of the class `transient`.
     AfterEffect,
+    /// The answer is as ever, but an update is not kept.
+    Reverts,
     /// The process dies before the work is done.
     KillBefore,
     /// The process dies after the work is done and before the answer.

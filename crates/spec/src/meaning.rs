@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 
 use crate::diagnostic::Severity;
 use crate::model::{
-    AccessLevel, Nat, Peering, PrivateAccess, PrivateAccessSettings, RolePolicy, ServiceSubnets,
-    Spec, Subnets, Tier, Vpc, Workspace,
+    AccessLevel, Nat, Peering, PrivateAccess, PrivateAccessSettings, RolePolicy, S3State,
+    ServiceSubnets, Spec, Subnets, Tier, Vpc, Workspace,
 };
 use crate::suggest::closest;
 
@@ -143,8 +143,38 @@ impl Check<'_> {
     }
 
     fn stack(&mut self) {
+        if let Some(state) = &self.spec.state {
+            self.state_bucket(&state.s3);
+        }
         for (key, value) in &self.spec.tags {
             self.found.extend(bad_tag(&["tags", key], key, value));
+        }
+    }
+
+    fn state_bucket(&mut self, state: &S3State) {
+        let S3State { bucket, prefix, kms_key } = state;
+        let at = |field| ["state", "s3", field];
+        if !state_bucket_fits(bucket) {
+            let help =
+                "use 3 to 63 characters of a-z, 0-9, hyphen and dot, each end a letter or digit";
+            self.error_with(
+                &at("bucket"),
+                format!("`{bucket}` cannot be the name of a bucket"),
+                help,
+            );
+        }
+        if let Some(prefix) = prefix.as_ref().filter(|prefix| !prefix_fits(prefix)) {
+            let help = "write names with single slashes between them, such as `teams/data`: \
+                        letters, digits and `!-_.*'()`";
+            self.error_with(
+                &at("prefix"),
+                format!("`{prefix}` cannot be a folder in a bucket"),
+                help,
+            );
+        }
+        if let Some(key) = kms_key.as_ref().filter(|key| !is_kms_arn(key)) {
+            let help = "write it as the KMS console shows it: `arn:aws:kms:REGION:ACCOUNT:key/ID`";
+            self.error_with(&at("kms_key"), format!("`{key}` is not the ARN of a KMS key"), help);
         }
     }
 
@@ -901,6 +931,33 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// General purpose buckets (S3 user guide, "bucket naming rules"), without the reserved beginnings.
+fn state_bucket_fits(name: &str) -> bool {
+    (3..=63).contains(&name.len())
+        && name.split('.').all(|part| !part.is_empty() && plain(part))
+        && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
+/// Names of "safe characters" (S3 user guide, "object key names"), with room for the rest of a key.
+fn prefix_fits(prefix: &str) -> bool {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
+    let name = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(safe);
+    prefix.len() <= 512 && prefix.strip_suffix('/').unwrap_or(prefix).split('/').all(name)
+}
+
+fn is_kms_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [arn, partition, kms, region, account, key] = parts[..] else { return false };
+    let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let id = key.strip_prefix("key/").or_else(|| key.strip_prefix("alias/"));
+    arn == "arn"
+        && partition.starts_with("aws")
+        && kms == "kms"
+        && !region.is_empty()
+        && digits
+        && id.is_some_and(|id| !id.is_empty())
 }
 
 /// The names of one part of the spec.

@@ -27,6 +27,10 @@ pub struct Spec {
     pub aws: AwsAccount,
     /// The Databricks account. Change: immutable.
     pub databricks: DatabricksAccount,
+    /// Where the state is kept. Default: in a file beside the spec. Change: in place, after the
+    /// state was moved with `dbxctl state pull` and `dbxctl state push`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateStore>,
     /// Tags for every AWS object made, and custom tags of every workspace. Change: in place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -162,6 +166,32 @@ pub struct DatabricksAccount {
     /// The account id, a UUID, as the account console shows it. Change: immutable.
     #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"))]
     pub account: String,
+}
+
+/// A place for the state that several machines reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateStore {
+    /// In a bucket that exists, in the region of the spec. Change: in place, after the state was
+    /// moved.
+    pub s3: S3State,
+}
+
+/// A bucket for the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct S3State {
+    /// The bucket's name. Turn versioning on, so that every earlier state can be had again. Change:
+    /// in place, after the state was moved.
+    pub bucket: String,
+    /// The folder in it; below it every stack has one of its own name. Default: the top of the
+    /// bucket. Change: in place, after the state was moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// The ARN of the KMS key that encrypts it. Default: keys of S3. Change: in place; what was
+    /// written before keeps its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
 }
 
 /// A network: made (give `cidr` and `zones`) or used (give `use`).

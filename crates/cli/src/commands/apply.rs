@@ -2,69 +2,121 @@
 
 use std::path::PathBuf;
 
-use engine::{Graph, Outcome, Plan, Run, State, StateFile, Store};
-
+use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{decide, is_saved, open, read_world};
-use super::signals;
+use super::signals::{self, Received};
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
 use crate::render::{self, Progress};
-use crate::setup::{Session, Target, connect, kinds, load};
+use crate::setup::{Session, Target, connect, holder, kinds, load, sign_in};
 
 pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result {
     if let [file] = files
         && is_saved(file)
     {
         let saved = open(file)?;
-        let session = connect(&saved.target, None).await?;
-        let store = open_state(&saved.target, "dbxctl apply")?;
-        engine::check_fresh(&saved.plan, &store).map_err(|stale| {
-            Fail::new(Exit::Stale, stale).hint("plan again, and review what is new")
-        })?;
-        // Whoever saved the plan has seen it; that was the question.
-        return carry_out(&saved.target, &saved.plan, store, &session).await;
+        let access = sign_in(&saved.target).await?;
+        let holder = Holder { plan_sha256: Some(saved.plan.sha256()), ..holder("dbxctl apply") };
+        return with_state(&access.state, &holder, async |held| {
+            engine::check_fresh(&saved.plan, held.store).map_err(|stale| {
+                Fail::new(Exit::Stale, stale).hint("plan again, and review what is new")
+            })?;
+            let session = connect(&saved.target, &access, None)?;
+            // Whoever saved the plan has seen it; that was the question.
+            carry_out(&saved.target, &saved.plan, held, &session).await
+        })
+        .await;
     }
     let loaded = load(files, global)?;
-    let store = open_state(&loaded.target, "dbxctl apply")?;
-    let session = connect(&loaded.target, Some(&loaded.graph)).await?;
-    plan_and_do(&loaded.target, &loaded.graph, store, &session, yes, "apply").await
+    let access = sign_in(&loaded.target).await?;
+    with_state(&access.state, &holder("dbxctl apply"), async |held| {
+        let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
+        plan_and_do(&loaded.target, &loaded.graph, held, &session, yes, "apply").await
+    })
+    .await
 }
 
 pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Result {
     let loaded = load(files, global)?;
-    let store = open_state(&loaded.target, "dbxctl destroy")?;
-    let session = connect(&loaded.target, Some(&loaded.graph)).await?;
-    let mut nothing = Graph::new(&loaded.target.stack);
-    // The command itself is the consent.
-    nothing.deletion_allowed =
-        peek(&store, |state| state.resources.values().map(|record| record.group.clone()).collect());
-    plan_and_do(&loaded.target, &nothing, store, &session, yes, "destroy").await
+    let access = sign_in(&loaded.target).await?;
+    with_state(&access.state, &holder("dbxctl destroy"), async |held| {
+        let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
+        let mut nothing = Graph::new(&loaded.target.stack);
+        // The command itself is the consent.
+        nothing.deletion_allowed = held
+            .peek(|state| state.resources.values().map(|record| record.group.clone()).collect());
+        plan_and_do(&loaded.target, &nothing, held, &session, yes, "destroy").await
+    })
+    .await
 }
 
-pub(super) fn open_state(target: &Target, command: &str) -> Result<StateFile> {
-    Ok(StateFile::open(&target.state_path(), &target.stack, command)?)
+/// The open state, and what ends the work on it early.
+pub(super) struct Held<'a> {
+    pub(super) store: &'a dyn OpenState,
+    cancel: CancellationToken,
+    signal: Received,
 }
 
-pub(super) fn peek<T>(store: &StateFile, look: impl FnOnce(&State) -> T) -> T {
-    (store as &dyn Store).peek(look)
+impl Held<'_> {
+    pub(super) fn peek<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        (self.store as &dyn Store).peek(look)
+    }
+
+    /// Waits for `work` unless it is asked to stop before that.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            result = work => result,
+            () = self.cancel.cancelled() => {
+                let exit = self.signal.exit().unwrap_or(Exit::Interrupted);
+                Err(Fail::new(exit, "stopped; nothing was touched"))
+            }
+        }
+    }
+}
+
+/// Opens the state, does the work, and closes the state however the work ended.
+pub(super) async fn with_state(
+    place: &StatePlace,
+    holder: &Holder,
+    work: impl AsyncFnOnce(&Held) -> Result,
+) -> Result {
+    let store = place.open(holder, &render::notice).await?;
+    let (cancel, signal) = signals::listen();
+    let (lost, stop) = (store.lost(), cancel.clone());
+    let watcher = tokio::spawn(async move {
+        lost.cancelled().await;
+        stop.cancel();
+    });
+    let result = work(&Held { store: store.as_ref(), cancel, signal }).await;
+    watcher.abort();
+    match (result, store.close().await) {
+        (result, Ok(())) => result,
+        (Ok(_), Err(error)) => Err(error.into()),
+        (Err(fail), Err(error)) => {
+            render::fail(&error.into());
+            Err(fail)
+        }
+    }
 }
 
 async fn plan_and_do(
     target: &Target,
     graph: &Graph,
-    store: StateFile,
+    held: &Held<'_>,
     session: &Session,
     yes: bool,
     verb: &str,
 ) -> Result {
-    let state = peek(&store, State::clone);
-    let world = read_world(session, graph, &state).await?;
+    let state = held.peek(State::clone);
+    let world = held.unless_stopped(read_world(session, graph, &state)).await?;
     let plan = decide(graph, &state, &world)?;
     if plan.is_empty() {
-        let outcome = act(&plan, &store, session, CancellationToken::new()).await?;
-        store.close()?;
+        let outcome = act(&plan, held, session).await?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
         render::result(&render::plan(&plan));
         return Ok(Exit::Done);
@@ -72,43 +124,36 @@ async fn plan_and_do(
     render::note(&render::plan(&plan));
     if !yes {
         let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
-        if !render::confirm(&format!("To {verb} this, type `{word}`: "), word)? {
+        let question = format!("To {verb} this, type `{word}`: ");
+        if !held.unless_stopped(render::confirm(question, word.to_owned())).await? {
             return Err(Fail::new(Exit::Error, "not confirmed; nothing was touched"));
         }
     }
-    carry_out(target, &plan, store, session).await
+    carry_out(target, &plan, held, session).await
 }
 
-async fn carry_out(target: &Target, plan: &Plan, store: StateFile, session: &Session) -> Result {
-    let (cancel, signal) = signals::listen();
-    let outcome = act(plan, &store, session, cancel).await?;
-    let state = peek(&store, State::clone);
-    store.close()?;
+async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Session) -> Result {
+    let outcome = act(plan, held, session).await?;
     if outcome.complete() {
-        render::result(&render::outputs(&state, target.sandbox));
+        render::result(&held.peek(|state| render::outputs(state, target.sandbox)));
         return Ok(Exit::Done);
     }
     render::note(&render::unfinished(&outcome));
     if outcome.interrupted && outcome.failures.is_empty() {
-        return Ok(signal.exit().unwrap_or(Exit::Interrupted));
+        return Ok(held.signal.exit().unwrap_or(Exit::Interrupted));
     }
     Ok(Exit::Partial)
 }
 
-async fn act(
-    plan: &Plan,
-    store: &StateFile,
-    session: &Session,
-    cancel: CancellationToken,
-) -> Result<Outcome> {
+async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
     let progress = Progress::new(plan.steps.len());
     let report = |event| progress.event(event);
     let run = Run {
         kinds: kinds(),
         cloud: session.cloud.as_ref(),
-        store,
+        store: held.store,
         report: &report,
-        cancel,
+        cancel: held.cancel.clone(),
         settings: session.settings,
     };
     let outcome = engine::apply(plan, &run).await;

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: Args) -> Result {
         }
         Command::Apply { specs, yes } => apply::run(&specs.files, yes, &global).await,
         Command::Destroy { specs, yes } => apply::destroy(&specs.files, yes, &global).await,
-        Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global),
+        Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global).await,
         Command::State { command } => state::run(command, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,

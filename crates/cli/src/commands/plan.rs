@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
-use crate::setup::{Loaded, Session, Target, connect, kinds, load};
+use crate::setup::{Loaded, Session, Target, connect, kinds, load, sign_in, state_place};
 
 pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
@@ -29,15 +29,18 @@ pub(crate) struct PlanFile {
 
 pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
     let Loaded { graph, target, .. } = load(files, global)?;
-    let state = engine::load(&target.state_path(), &target.stack)?;
-    let plan = if options.drift_only {
-        let session = connect(&target, Some(&graph)).await?;
-        drift(&session, &state).await?
-    } else if options.offline {
+    let plan = if options.offline {
+        let state = state_place(&target).await?.read().await?;
         decide(&graph, &state, &World::remembered(&state))?
     } else {
-        let session = connect(&target, Some(&graph)).await?;
-        decide(&graph, &state, &read_world(&session, &graph, &state).await?)?
+        let access = sign_in(&target).await?;
+        let state = access.state.read().await?;
+        let session = connect(&target, &access, Some(&graph))?;
+        if options.drift_only {
+            drift(&session, &state).await?
+        } else {
+            decide(&graph, &state, &read_world(&session, &graph, &state).await?)?
+        }
     };
     let changes = !plan.is_empty();
     let file = PlanFile { target, plan };

@@ -7,12 +7,12 @@ use crate::args::Global;
 use crate::exit::{Exit, Result};
 use crate::{render, setup};
 
-pub(crate) fn run(plan: Option<&Path>, files: &[PathBuf], global: &Global) -> Result {
+pub(crate) async fn run(plan: Option<&Path>, files: &[PathBuf], global: &Global) -> Result {
     let text = match plan {
         Some(path) => render::plan(&open(path)?.plan),
         None => {
             let loaded = setup::load(files, global)?;
-            let state = engine::load(&loaded.target.state_path(), &loaded.target.stack)?;
+            let state = setup::state_place(&loaded.target).await?.read().await?;
             render::outputs(&state, loaded.target.sandbox)
         }
     };

@@ -23,6 +23,6 @@ pub(super) fn section(steps: &[&Step]) -> String {
         return String::new();
     }
     let title = paint(Ink::Bold, "changed outside dbxctl, and put back");
-    let steps: String = steps.iter().map(|step| plan::step(step)).collect();
+    let steps: String = steps.iter().map(|step| plan::step(step, "")).collect();
     format!("{title}\n{steps}\n")
 }

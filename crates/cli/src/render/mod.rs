@@ -11,7 +11,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use cloud::Class;
-use engine::{Outcome, Problem, Rebuilt, State, StepError};
+use engine::{Notice, Outcome, Problem, Rebuilt, State, StateError, StepError};
 
 use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
@@ -83,6 +83,24 @@ pub(crate) fn result(text: &str) {
 /// Something beside the result.
 pub(crate) fn note(text: &str) {
     eprintln!("{}", text.trim_end());
+}
+
+/// Something about the state that people should know.
+pub(crate) fn notice(notice: Notice) {
+    match notice {
+        Notice::NoVersions(None) => note(
+            "warning: the bucket of the state has no versioning: turn it on, or an overwritten state cannot be had again",
+        ),
+        Notice::NoVersions(Some(error)) => {
+            note(&format!(
+                "warning: cannot tell whether the bucket of the state has versioning: {error}"
+            ));
+        }
+        Notice::Watching { holder, left } => note(&format!(
+            "the lease of {holder} has run out: it is dead if it does not renew it within {} s",
+            left.as_secs_f32().ceil()
+        )),
+    }
 }
 
 /// A command that failed.
@@ -168,6 +186,9 @@ fn advice(error: &StepError) -> &'static str {
         StepError::Ambiguous(_) => "delete the one that is not in use",
         StepError::Foreign(_) => "give it another name in the spec, or use it by its id",
         StepError::Bug(_) => "please report this",
+        StepError::State(StateError::Lost { .. }) => {
+            "wait until the other run has ended, then run the same command again"
+        }
         StepError::State(_) => "make the state writable again before anything else",
         StepError::Interrupted(_) => "run the same command again",
     }
@@ -192,8 +213,13 @@ pub(crate) fn advice_on(class: Class) -> &'static str {
     }
 }
 
-/// Asks until a line is typed; only `word` agrees.
-pub(crate) fn confirm(question: &str, word: &str) -> Result<bool> {
+/// Asks until a line is typed; only `word` agrees. Others go on meanwhile.
+pub(crate) async fn confirm(question: String, word: String) -> Result<bool> {
+    let asked = tokio::task::spawn_blocking(move || ask(&question, &word)).await;
+    asked.unwrap_or_else(|error| Err(Fail::new(Exit::Error, format!("bug: {error}"))))
+}
+
+fn ask(question: &str, word: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Fail::new(Exit::Error, "nobody is there to confirm; nothing was touched")
             .hint("pass `--yes`, or save a plan with `plan --out` and apply that"));

@@ -2,21 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{Action, Effect, Group, Move, Plan, PlannedChange, Step, Why, as_output};
+use engine::{
+    Action, Consequence, Effect, Group, Headline, Impact, Move, Plan, PlannedChange, Step, Why,
+    as_output,
+};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Ink, paint, style};
 
-/// The whole plan as text, closed by its figures.
+/// The whole plan as text: headlines with their steps, everything else by group, the figures.
 pub(crate) fn plan(plan: &Plan) -> String {
+    let notes = notes(plan);
     if plan.is_empty() {
         return format!(
-            "No changes. {} resources of `{}` are as the spec says.\n",
+            "No changes. {} resources of `{}` are as the spec says.\n{notes}",
             plan.unchanged, plan.stack
         );
     }
-    let (drift, asked): (Vec<&Step>, _) = plan.steps.iter().partition(|step| step.is_drift());
+    let mut text = String::new();
+    let mut told: BTreeSet<usize> = BTreeSet::new();
+    for headline in &plan.headlines {
+        text += &self::headline(headline, plan);
+        told.extend(&headline.steps);
+    }
+    let rest = plan.steps.iter().filter(|step| !told.contains(&step.step));
+    let (drift, asked): (Vec<&Step>, Vec<&Step>) = rest.partition(|step| step.is_drift());
+    text += &super::drift::section(&drift);
     let mut groups: BTreeMap<&Group, Vec<&Step>> = BTreeMap::new();
     for step in asked {
         // The removal in a replacement is told together with the new object.
@@ -25,7 +37,6 @@ pub(crate) fn plan(plan: &Plan) -> String {
         }
         groups.entry(&step.group).or_default().push(step);
     }
-    let mut text = super::drift::section(&drift);
     for (group, mut steps) in groups {
         let title = match group {
             Group::Shared(name) => format!("shared: {name}"),
@@ -34,11 +45,12 @@ pub(crate) fn plan(plan: &Plan) -> String {
         text += &format!("{}\n", paint(Ink::Bold, &title));
         steps.sort_by_key(|s| (s.action == Action::Delete, s.step));
         for one in steps {
-            text += &step(one);
+            text += &step(one, "");
         }
         text.push('\n');
     }
     text += &bookkeeping(plan);
+    text += &notes;
     let sum = plan.summary();
     let replaced = format!("{} workspaces replaced", workspaces_replaced(plan));
     text += &format!(
@@ -73,15 +85,63 @@ fn bookkeeping(plan: &Plan) -> String {
     text
 }
 
+fn notes(plan: &Plan) -> String {
+    let line = |note: &engine::Note| format!("note: {}: {}\n", note.address, note.message);
+    plan.notes.iter().map(line).collect()
+}
+
+/// Reasons told of one headline; the first ones are about most.
+const REASONS: usize = 3;
+
+/// What happens, what that does to people, why, and the steps, numbered.
+fn headline(headline: &Headline, plan: &Plan) -> String {
+    let own = || plan.steps.iter().filter(|step| headline.steps.contains(&step.step));
+    let loses = own().any(|s| s.precious && matches!(s.action, Action::Delete | Action::Replace));
+    let mut text = match loses {
+        true => paint(Ink::Red, &headline.title),
+        false => paint(Ink::Bold, &headline.title),
+    };
+    text.push('\n');
+    if headline.impacts.is_empty() && !loses {
+        text += "  impact: none\n";
+    }
+    for Consequence { impact, words } in &headline.impacts {
+        text += &format!("  impact: {}: {words}\n", paint(Ink::Yellow, impact_words(*impact)));
+    }
+    for reason in headline.because.iter().take(REASONS) {
+        text += &format!("  because {reason}\n");
+    }
+    if headline.because.len() > REASONS {
+        text += &format!("  and {} more reasons\n", headline.because.len() - REASONS);
+    }
+    for (index, step) in own().enumerate() {
+        text += &self::step(step, &format!("{:>4} ", index + 1));
+    }
+    text.push('\n');
+    text
+}
+
+/// An impact as the plan names it.
+fn impact_words(impact: Impact) -> &'static str {
+    match impact {
+        Impact::ComputeStops => "compute must be stopped",
+        Impact::UsersLoseAccess => "users lose access",
+        Impact::OneWay => "one-way",
+    }
+}
+
 fn workspaces_replaced(plan: &Plan) -> usize {
     let replaced =
         |s: &&Step| s.action == Action::Replace && s.address.kind().ends_with(".workspace");
     plan.steps.iter().filter(replaced).count()
 }
 
-/// One step with its changes.
-pub(super) fn step(step: &Step) -> String {
+/// One step with its changes; `number` stands before it.
+pub(super) fn step(step: &Step, number: &str) -> String {
+    let margin = " ".repeat(number.len());
     let (symbol, ink) = match step.action {
+        // Below a headline both halves of a replacement have a line, each in its place.
+        Action::Replace if !number.is_empty() => ("+", Ink::Green),
         Action::Create => ("+", Ink::Green),
         Action::Replace if step.create_first => ("+/-", Ink::Red),
         Action::Replace => ("-/+", Ink::Red),
@@ -90,7 +150,7 @@ pub(super) fn step(step: &Step) -> String {
         Action::Finish => ("…", Ink::Yellow),
         Action::Delete => ("-", Ink::Red),
     };
-    let mut head = format!("{} {}", paint(ink, &format!("{symbol:>3}")), step.address);
+    let mut head = format!("{number}{} {}", paint(ink, &format!("{symbol:>3}")), step.address);
     if step.action == Action::Create {
         let room = style().width.saturating_sub(step.address.as_str().len() + 8);
         let brief = essentials(&step.props, room);
@@ -101,15 +161,20 @@ pub(super) fn step(step: &Step) -> String {
     if let Some(id) = &step.id {
         head += &format!("  {}", paint(Ink::Dim, id));
     }
+    if step.replacing && step.action == Action::Delete {
+        head += "  the old one";
+    }
     if step.precious && matches!(step.action, Action::Delete | Action::Replace) {
         head += &format!("  {}", paint(Ink::Red, "what it holds is lost"));
     }
     head.push('\n');
     if let Some(because) = &step.because {
-        head += &format!("      because {because}\n");
+        head += &format!("{margin}      because {because}\n");
     }
     for change in &step.changes {
-        head += &self::change(change);
+        for line in self::change(change).lines() {
+            head += &format!("{margin}{line}\n");
+        }
     }
     head
 }
@@ -147,7 +212,7 @@ fn change(change: &PlannedChange) -> String {
     };
     let forces = match change.effect {
         Effect::Replace => paint(Ink::Red, "; it cannot be changed, so this needs a new one"),
-        Effect::Update => String::new(),
+        Effect::Update | Effect::Never => String::new(),
     };
     let why = paint(Ink::Dim, &format!("({why})"));
     let lines = differences(&change.field, &spell_out(&change.before), &spell_out(&change.after));

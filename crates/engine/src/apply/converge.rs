@@ -199,7 +199,7 @@ async fn converge(
         // What has failed may be repaired by the change that is planned: look at it as it is.
         let repairing = attempt.is_none() && step.action == Action::Update;
         let seen = ready(kind, step, run, id, *changed, repairing).await?;
-        let mut diff = kind.diff(props, &seen).map_err(bug)?;
+        let mut diff = kind.diff(props, &seen).map_err(bug)?.possible();
         diff.changes.extend(std::mem::take(&mut unread).changes);
         if diff.is_empty() {
             return Ok(seen);
@@ -254,8 +254,13 @@ async fn converge(
 }
 
 fn explain(diff: &Diff) -> Vec<String> {
-    let one =
-        |c: &crate::diff::Change| format!("{}: wanted {}, still {}", c.field, c.after, c.before);
+    let one = |c: &crate::diff::Change| {
+        let mut line = format!("{}: wanted {}, still {}", c.field, c.after, c.before);
+        for consequence in &c.meaning.impacts {
+            line += &format!(" ({})", consequence.words);
+        }
+        line
+    };
     diff.changes.iter().map(one).collect()
 }
 

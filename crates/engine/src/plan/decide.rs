@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Action, PlannedChange, Problem, Relation, Why};
+use super::{Action, Note, PlannedChange, Problem, Relation, Why};
 use crate::diff::{Change, Diff, Effect};
 use crate::graph::{Graph, Group, Role};
 use crate::kind::{AnyKind, Found, Readiness};
@@ -35,6 +35,7 @@ pub(super) struct Decisions {
     pub(super) drafts: Vec<Draft>,
     pub(super) unchanged: usize,
     pub(super) related: Vec<Relation>,
+    pub(super) notes: Vec<Note>,
 }
 
 pub(super) fn decide(
@@ -46,7 +47,7 @@ pub(super) fn decide(
     let mut pass = Pass::new(graph, state, world, kinds);
     for error in graph.check().err().unwrap_or_default() {
         let address = Address::new("graph", &graph.stack);
-        pass.problems.push(Problem { address, message: error.to_string(), help: None });
+        pass.problem(&address, error.to_string(), None);
     }
     if pass.problems.is_empty() {
         for address in parents_first(graph) {
@@ -57,7 +58,7 @@ pub(super) fn decide(
     if pass.problems.is_empty() { Ok(pass.out) } else { Err(pass.problems) }
 }
 
-/// The graph's addresses so that each comes after all it needs; by name where that leaves a choice.
+/// The graph's addresses so that each comes after all it needs or is checked against; by name where that leaves a choice.
 pub(crate) fn parents_first(graph: &Graph) -> Vec<Address> {
     let mut order = Vec::new();
     let mut done = BTreeSet::new();
@@ -71,7 +72,13 @@ fn visit(graph: &Graph, at: &Address, done: &mut BTreeSet<Address>, order: &mut 
     if !done.insert(at.clone()) {
         return;
     }
-    for need in graph.nodes.get(at).map(crate::graph::Node::needs).unwrap_or_default() {
+    let Some(node) = graph.nodes.get(at) else { return };
+    let mut before = node.needs();
+    if let Role::Used { expect, .. } = &node.role {
+        let named = expect.iter().flat_map(|expect| outputs(&expect.equals));
+        before.extend(named.map(|output| output.address));
+    }
+    for need in before {
         visit(graph, &need, done, order);
     }
     order.push(at.clone());
@@ -106,7 +113,21 @@ impl<'a> Pass<'a> {
 
     fn problem(&mut self, address: &Address, message: String, help: Option<&str>) {
         let help = help.map(str::to_owned);
-        self.problems.push(Problem { address: address.clone(), message, help });
+        let (address, fields) = (address.clone(), Vec::new());
+        self.problems.push(Problem { address, fields, message, help });
+    }
+
+    /// A problem with certain fields.
+    fn refuse(
+        &mut self,
+        address: &Address,
+        changes: &[&PlannedChange],
+        message: String,
+        help: &str,
+    ) {
+        let fields = changes.iter().map(|c| c.field.clone()).collect();
+        let (address, help) = (address.clone(), Some(help.to_owned()));
+        self.problems.push(Problem { address, fields, message, help });
     }
 
     fn kind(&mut self, address: &Address) -> Option<&'static dyn AnyKind> {
@@ -148,12 +169,21 @@ impl<'a> Pass<'a> {
                     }
                 }
                 if let Some(record) = self.state.resources.get(address) {
-                    self.forget(address, record, None);
+                    self.given_up(address, record, id);
                 }
                 self.kept.insert(address.clone(), (id.clone(), seen));
             }
             Role::Managed { props } => self.managed(kind, address, props),
         }
+    }
+
+    /// What was made at an address where the spec now uses the object `used`.
+    fn given_up(&mut self, address: &Address, record: &Record, used: &str) {
+        if record.id.as_deref().is_none_or(|id| id == used) && record.deposed.is_empty() {
+            // The very object: from now on it is only used.
+            return self.forget(address, record, None);
+        }
+        self.removed(address, record, "the spec uses another object instead");
     }
 
     fn managed(&mut self, kind: &'static dyn AnyKind, address: &Address, props: &Value) {
@@ -285,12 +315,21 @@ impl<'a> Pass<'a> {
         }
         let replaces = diff.replaces() || (failed.is_some() && !kind.precious());
         let changes = explain(diff, &fresh.props, record);
+        let (impossible, changes): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|c| c.effect == Effect::Never);
+        if impossible.iter().any(|change| self.impossible(&address, change)) {
+            return;
+        }
         if replaces && kind.precious() && !self.graph.deletion_allowed.contains(&fresh.group) {
-            let forcing = changes.iter().filter(|c| c.effect == Effect::Replace);
-            let fields: Vec<&str> = forcing.map(|c| c.field.as_str()).collect();
-            let fields = fields.join(", ");
-            let message = format!("changing {fields} would replace `{id}` and lose what it holds");
-            return self.problem(&address, message, Some(CONSENT));
+            let forcing: Vec<_> = changes.iter().filter(|c| c.effect == Effect::Replace).collect();
+            let fields: Vec<String> = forcing.iter().map(|c| told(c)).collect();
+            let fields = fields.join("; ");
+            let message =
+                format!("{fields}; a new one in place of `{id}` would lose what that holds");
+            let ways: BTreeSet<&str> =
+                forcing.iter().filter_map(|c| c.meaning.way_out.as_deref()).collect();
+            let ways = ways.into_iter().chain([CONSENT]).collect::<Vec<_>>().join("; ");
+            return self.refuse(&address, &forcing, message, &ways);
         }
         let settled = record.is_some_and(|r| r.status == Status::Settled);
         let waiting = matches!(readiness, Readiness::Pending(_));
@@ -318,6 +357,18 @@ impl<'a> Pass<'a> {
         self.out.drafts.push(Draft { action, id, changes, because, collides, ..fresh });
     }
 
+    /// A difference that nothing can remove. One that the spec asks for is a problem (`true`).
+    fn impossible(&mut self, address: &Address, change: &PlannedChange) -> bool {
+        if change.why == Why::Drift {
+            let message = format!("{}, and stays as it is", told(change));
+            self.out.notes.push(Note { address: address.clone(), message });
+            return false;
+        }
+        let way_out = change.meaning.way_out.as_deref().unwrap_or("undo the change");
+        self.refuse(address, &[change], told(change), way_out);
+        true
+    }
+
     fn relate(
         &mut self,
         address: &Address,
@@ -330,6 +381,16 @@ impl<'a> Pass<'a> {
             let (forget, leaves) = (false, None);
             self.out.related.push(Relation { address, group, needs, forget, leaves });
         }
+    }
+
+    /// The object of ours at an address, if it is there.
+    fn object(&self, address: &Address, record: &Record) -> Option<String> {
+        let found = || {
+            let ours = self.world.found.get(address)?.iter().find(|f| f.is_ours())?;
+            Some(ours.id().clone())
+        };
+        let id = record.id.clone().or_else(found)?;
+        self.world.seen(address, &id).is_some().then_some(id)
     }
 
     fn forget(&mut self, address: &Address, record: &Record, leaves: Option<String>) {
@@ -352,36 +413,30 @@ impl<'a> Pass<'a> {
             if self.graph.nodes.contains_key(address) {
                 continue;
             }
-            let Some(kind) = self.kind(address) else { continue };
-            let id = record.id.clone().or_else(|| {
-                let found = self.world.found.get(address)?;
-                found.iter().find_map(|f| match f {
-                    Found::Ours(id) => Some(id.clone()),
-                    Found::Foreign(_) => None,
-                })
-            });
-            let exists = id.as_ref().is_some_and(|id| self.world.seen(address, id).is_some());
             if self.graph.forget.iter().any(|part| part.holds(&record.group, address)) {
-                self.forget(address, record, id.filter(|_| exists));
+                let leaves = self.object(address, record);
+                self.forget(address, record, leaves);
                 continue;
             }
-            self.deposed(address, record);
-            if !exists {
-                if record.deposed.is_empty() {
-                    self.forget(address, record, None);
-                }
-                continue;
-            }
-            if kind.precious() && !self.graph.deletion_allowed.contains(&record.group) {
-                let message = format!(
-                    "`{}` is no longer in the spec; deleting it would lose what it holds",
-                    id.unwrap_or_default()
-                );
-                self.problem(address, message, Some(CONSENT));
-                continue;
-            }
-            self.delete(address, record, id, record.needs.clone(), "it is no longer in the spec");
+            self.removed(address, record, "it is no longer in the spec");
         }
+    }
+
+    /// Removes all objects of an address, if that is allowed.
+    fn removed(&mut self, address: &Address, record: &Record, because: &str) {
+        let Some(kind) = self.kind(address) else { return };
+        self.deposed(address, record);
+        let Some(id) = self.object(address, record) else {
+            if record.deposed.is_empty() {
+                self.forget(address, record, None);
+            }
+            return;
+        };
+        if kind.precious() && !self.graph.deletion_allowed.contains(&record.group) {
+            let message = format!("`{id}` would be deleted with what it holds: {because}");
+            return self.problem(address, message, Some(CONSENT));
+        }
+        self.delete(address, record, Some(id), record.needs.clone(), because);
     }
 
     fn delete(
@@ -412,6 +467,15 @@ impl<'a> Pass<'a> {
 /// Why something is made again that the state says is there.
 pub(super) const DELETED_OUTSIDE: &str = "it was deleted outside dbxctl";
 
+/// The field that cannot be changed, and why.
+fn told(change: &PlannedChange) -> String {
+    let field = &change.field;
+    match &change.meaning.reason {
+        Some(reason) => format!("`{field}` cannot change: {reason}"),
+        None => format!("`{field}` cannot change"),
+    }
+}
+
 const CONSENT: &str = "if you mean it, name the workspace under `allow_deletion` in the spec";
 
 /// Gives each change its reason.
@@ -434,9 +498,9 @@ fn explain(diff: Diff, want: &Value, record: Option<&Record>) -> Vec<PlannedChan
         .into_iter()
         .map(|change| {
             let why = why(&change);
-            let Change { field, effect, before, after } = change;
+            let Change { field, effect, before, after, meaning } = change;
             debug_assert!(as_output(&before).is_none(), "what was seen holds no references");
-            PlannedChange { field, effect, before, after, why }
+            PlannedChange { field, effect, before, after, why, meaning }
         })
         .collect()
 }

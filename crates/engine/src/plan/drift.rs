@@ -42,7 +42,12 @@ impl LastAsked {
                 }
                 Err(e) => {
                     let address = address.clone();
-                    problems.push(Problem { address, message: e.message, help: None });
+                    problems.push(Problem {
+                        address,
+                        fields: Vec::new(),
+                        message: e.message,
+                        help: None,
+                    });
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod decide;
 mod drift;
+mod headline;
 mod order;
 
 pub(crate) use decide::parents_first;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::diff::Effect;
+use crate::diff::{Consequence, Effect, Meaning};
 use crate::graph::{Graph, Group};
 use crate::refresh::World;
 use crate::state::{Move, State};
@@ -43,6 +44,35 @@ pub struct Plan {
     pub moved: Vec<Move>,
     /// Resources that only hang together in another way; bookkeeping without calls.
     pub related: Vec<Relation>,
+    /// What happens to living workspaces and the like, each with the steps it takes.
+    #[serde(default)]
+    pub headlines: Vec<Headline>,
+    /// Differences that stay, because nothing can remove them.
+    #[serde(default)]
+    pub notes: Vec<Note>,
+}
+
+/// One change as a user sees it: several steps with one meaning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Headline {
+    /// Whom it happens to, and what: `wk1: its nodes move to other subnets`.
+    pub title: String,
+    /// The resources whose change it is.
+    pub subjects: BTreeSet<Address>,
+    /// What it does to those who use them; empty for nothing.
+    pub impacts: BTreeSet<Consequence>,
+    pub because: Vec<String>,
+    /// The numbers of its steps; each step belongs to one headline at most.
+    pub steps: BTreeSet<usize>,
+}
+
+/// Something the plan leaves as it is, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    pub address: Address,
+    pub message: String,
 }
 
 /// A change of what the state remembers about a resource, without any call.
@@ -125,6 +155,8 @@ pub struct PlannedChange {
     pub before: Value,
     pub after: Value,
     pub why: Why,
+    #[serde(default, skip_serializing_if = "Meaning::is_empty")]
+    pub meaning: Meaning,
 }
 
 /// Why a field changes.
@@ -146,6 +178,9 @@ pub enum Why {
 #[error("{address}: {message}")]
 pub struct Problem {
     pub address: Address,
+    /// The fields that cannot be as the spec asks; empty when it is about the whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     pub message: String,
     pub help: Option<String>,
 }
@@ -162,12 +197,17 @@ pub fn plan(
     let (state, moved) = state.renamed(graph);
     let decisions = decide::decide(graph, &state, world, kinds)?;
     let steps = order::steps(decisions.drafts, graph, &state, kinds)?;
-    let related = decisions.related;
-    Ok(Plan { moved, related, ..Plan::of(graph, &state, steps, decisions.unchanged) })
+    let headlines = headline::headlines(&steps, graph, &state);
+    let (notes, related) = (decisions.notes, decisions.related);
+    let plan = Plan::of(graph, &state, steps, decisions.unchanged);
+    Ok(Plan { headlines, notes, moved, related, ..plan })
 }
 
 fn fingerprint(graph: &Graph) -> String {
-    let text = serde_json::to_string(&graph.nodes).expect("a graph is plain data");
+    hash(&serde_json::to_string(&graph.nodes).expect("a graph is plain data"))
+}
+
+fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -203,6 +243,8 @@ impl Plan {
             graph_sha256: fingerprint(graph),
             steps,
             unchanged,
+            headlines: Vec::new(),
+            notes: Vec::new(),
             moved: Vec::new(),
             related: Vec::new(),
         }
@@ -216,6 +258,11 @@ impl Plan {
     /// What is forgotten although the object stays: address and id.
     pub fn left(&self) -> impl Iterator<Item = (&Address, &str)> {
         self.related.iter().filter_map(|r| Some((&r.address, r.leaves.as_deref()?)))
+    }
+
+    /// Tells this plan from every other.
+    pub fn sha256(&self) -> String {
+        hash(&serde_json::to_string(self).expect("a plan is plain data"))
     }
 
     /// The closing line's figures. A replacement counts once as add and once as destroy.

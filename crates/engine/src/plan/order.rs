@@ -14,7 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Draft;
-use super::{Action, Problem, Step};
+use super::{Action, PlannedChange, Problem, Step};
+use crate::diff::Effect;
 use crate::graph::{Graph, Node, Role};
 use crate::kind::Replace;
 use crate::refresh::{with_generation, without_generation};
@@ -67,25 +68,43 @@ fn undermined(
     };
     let precious = |a: &Address| kinds.get(a.kind()).is_some_and(|k| k.precious());
     let living = |a: &Address| state.resources.get(a).is_some_and(|r| r.id.is_some());
-    let mut problems = Vec::new();
+    let roots: BTreeSet<&Address> = drafts
+        .iter()
+        .filter(|d| delete_first.contains(&d.address) && is_root(d, kinds))
+        .map(|d| &d.address)
+        .collect();
+    let mut over: BTreeMap<&Address, Vec<&str>> = BTreeMap::new();
     for address in graph.nodes.keys().filter(|a| precious(a) && living(a) && !made_anew(a)) {
-        // Name what is at the bottom of it, not what only follows.
-        let below = stands_on(address, graph);
-        let roots = drafts.iter().filter(|d| {
-            below.contains(&d.address) && delete_first.contains(&d.address) && is_root(d, kinds)
-        });
-        problems.extend(roots.map(|root| Problem {
-            address: root.address.clone(),
-            message: format!(
-                "it cannot be replaced under {address}: it would have to go before the new one can be made"
-            ),
-            help: Some(
-                "undo the change, or give the new one a name or addresses of its own in the spec, so that both can exist while users move over"
-                    .to_owned(),
-            ),
-        }));
+        for root in stands_on(address, graph).iter().filter_map(|below| roots.get(below)) {
+            // Name what is at the bottom of it, not what only follows.
+            if stands_on(root, graph).iter().all(|below| !roots.contains(below)) {
+                over.entry(root).or_default().push(address.as_str());
+            }
+        }
     }
-    problems
+    let problem = |(root, over): (&Address, Vec<&str>)| {
+        let root = drafts.iter().find(|d| d.address == *root)?;
+        Some(Problem {
+            address: root.address.clone(),
+            fields: forcing(root).map(|c| c.field.clone()).collect(),
+            message: format!(
+                "it cannot be replaced under {}: it would have to go before the new one can be made",
+                over.join(", ")
+            ),
+            help: Some(way_out(root)),
+        })
+    };
+    over.into_iter().filter_map(problem).collect()
+}
+
+fn forcing(draft: &Draft) -> impl Iterator<Item = &PlannedChange> {
+    draft.changes.iter().filter(|c| c.effect == Effect::Replace)
+}
+
+fn way_out(root: &Draft) -> String {
+    let said = forcing(root).find_map(|c| c.meaning.way_out.as_deref());
+    let both = "give the new one a name or addresses of its own in the spec, so that both can exist while users move over";
+    format!("undo the change, or {}", said.unwrap_or(both))
 }
 
 /// Everything the resource refers to, directly or not.

@@ -7,39 +7,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use super::lock::{Lock, LockError};
+use super::lock::{Holder, Lock};
 use super::model::{Entry, FORMAT, State};
-use super::{Store, formats};
-
-/// Why the state cannot be read or kept.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    #[error("cannot {doing} `{}`: {source}", path.display())]
-    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("`{}` is damaged at line {line}: {message}; nothing was changed", path.display())]
-    Corrupt { path: PathBuf, line: usize, message: String },
-    #[error(
-        "`{}` has format {found}, this version reads up to {FORMAT}: it was written by {written_by}; use that version or a newer one",
-        path.display()
-    )]
-    Newer { path: PathBuf, found: u64, written_by: String },
-    #[error("`{}` is the state of stack `{found}`, not of `{wanted}`", path.display())]
-    OtherStack { path: PathBuf, found: String, wanted: String },
-    #[error(transparent)]
-    Locked(#[from] LockError),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    serial: u64,
-    lineage: String,
-    entry: Entry,
-}
+use super::text::{self, Line};
+use super::{OpenState, StateError, Store};
 
 /// The state file of one stack, open for writing and locked.
 pub struct StateFile {
@@ -53,86 +29,31 @@ struct Inner {
     log: File,
 }
 
+/// The file beside the state that its lock is on.
+pub(super) fn lock_path(path: &Path) -> PathBuf {
+    path.with_extension("lock")
+}
+
 fn log_path(path: &Path) -> PathBuf {
     path.with_extension("log")
 }
 
 /// Reads the state without locking it: for plan and show. A stack without a state has an empty one,
 /// whose lineage is empty too until it is first written: equal plans have equal bytes.
-pub fn load(path: &Path, stack: &str) -> Result<State, StateError> {
-    let (mut state, format) = match read(path)? {
-        Some(text) => parse(path, &text)?,
+pub(super) fn load(path: &Path, stack: &str) -> Result<State, StateError> {
+    let place = path.display().to_string();
+    let (state, format) = match read(path)? {
+        Some(text) => text::parse(&place, &text)?,
         None => (State::new(stack, String::new()), u64::from(FORMAT)),
     };
-    if state.stack != stack {
-        let (found, wanted) = (state.stack, stack.to_owned());
-        return Err(StateError::OtherStack { path: path.to_owned(), found, wanted });
+    let mut state = text::of_stack(&place, stack, state)?;
+    let log = log_path(path);
+    if let Some(text) = read(&log)? {
+        // A run that died while writing leaves a last line without its end: that entry never happened.
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        text::replay(&log.display().to_string(), 1, complete, format, &mut state)?;
     }
-    replay(&log_path(path), format, &mut state)?;
     Ok(state)
-}
-
-/// The state in a file, and the format it was written in.
-fn parse(path: &Path, text: &str) -> Result<(State, u64), StateError> {
-    let corrupt = |e: serde_json::Error| StateError::Corrupt {
-        path: path.to_owned(),
-        line: e.line(),
-        message: e.to_string(),
-    };
-    let mut value: serde_json::Value = serde_json::from_str(text).map_err(corrupt)?;
-    let present = u64::from(FORMAT);
-    let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(present);
-    if found > present {
-        let written_by = value.get("written_by").and_then(|w| w.as_str()).unwrap_or("?").to_owned();
-        return Err(StateError::Newer { path: path.to_owned(), found, written_by });
-    }
-    if found == present {
-        // From the text, so that a mistake has its line.
-        return Ok((serde_json::from_str(text).map_err(corrupt)?, found));
-    }
-    formats::upgrade_state(found, &mut value);
-    Ok((serde_json::from_value(value).map_err(corrupt)?, found))
-}
-
-fn replay(path: &Path, format: u64, state: &mut State) -> Result<(), StateError> {
-    let Some(text) = read(path)? else { return Ok(()) };
-    // A run that died while writing leaves a last line without its end: that entry never happened.
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    let mut fresh = state.serial == 0 && state.resources.is_empty();
-    for (index, text) in complete.lines().enumerate() {
-        let corrupt = |message: String| StateError::Corrupt {
-            path: path.to_owned(),
-            line: index + 1,
-            message,
-        };
-        let line = line(text, format).map_err(|e| corrupt(e.to_string()))?;
-        if fresh {
-            state.lineage.clone_from(&line.lineage);
-            fresh = false;
-        }
-        if line.lineage != state.lineage {
-            return Err(corrupt("the entry belongs to another state".to_owned()));
-        }
-        if line.serial <= state.serial {
-            continue;
-        }
-        if line.serial != state.serial + 1 {
-            let wanted = state.serial + 1;
-            return Err(corrupt(format!("entry {} where {wanted} was expected", line.serial)));
-        }
-        state.apply(&line.entry);
-    }
-    Ok(())
-}
-
-/// One line of a log beside a file of that format.
-fn line(text: &str, format: u64) -> Result<Line, serde_json::Error> {
-    if format == u64::from(FORMAT) {
-        return serde_json::from_str(text);
-    }
-    let mut value: serde_json::Value = serde_json::from_str(text)?;
-    formats::upgrade_entry(format, &mut value["entry"]);
-    serde_json::from_value(value)
 }
 
 fn read(path: &Path) -> Result<Option<String>, StateError> {
@@ -146,12 +67,12 @@ fn read(path: &Path) -> Result<Option<String>, StateError> {
 impl StateFile {
     /// Locks and opens the state of `stack`, replays what an earlier run left in the log, and makes
     /// sure that writing works before anything is done to the clouds.
-    pub fn open(path: &Path, stack: &str, command: &str) -> Result<StateFile, StateError> {
+    pub fn open(path: &Path, stack: &str, holder: &Holder) -> Result<StateFile, StateError> {
         if let Some(folder) = path.parent() {
             let io = |source| StateError::Io { doing: "create", path: folder.to_owned(), source };
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let lock = Lock::take(&path.with_extension("lock"), command)?;
+        let lock = Lock::take(&lock_path(path), holder)?;
         let mut state = load(path, stack)?;
         if state.lineage.is_empty() {
             state.lineage = uuid::Uuid::new_v4().to_string();
@@ -166,34 +87,50 @@ impl StateFile {
     }
 
     /// Rewrites the file with everything in it and empties the log.
-    pub fn close(self) -> Result<(), StateError> {
-        let inner = self.inner.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn close_now(self) -> Result<(), StateError> {
+        let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         write(&self.path, &inner.state)?;
         let path = log_path(&self.path);
         fs::remove_file(&path).map_err(|source| StateError::Io { doing: "remove", path, source })
     }
 
-    fn append_now(&self, entry: Entry) -> Result<(), StateError> {
-        let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let line =
-            Line { serial: inner.state.serial + 1, lineage: inner.state.lineage.clone(), entry };
-        let mut text = serde_json::to_string(&line).expect("entries are plain data");
-        text.push('\n');
+    fn append_now(&self, entry: &Entry) -> Result<(), StateError> {
+        let mut inner = self.inner();
+        let line = Line::after(&inner.state, entry);
         let io = |source| StateError::Io { doing: "write", path: log_path(&self.path), source };
-        inner.log.write_all(text.as_bytes()).map_err(io)?;
+        inner.log.write_all(line.as_bytes()).map_err(io)?;
         inner.log.sync_data().map_err(io)?;
-        inner.state.apply(&line.entry);
+        inner.state.apply(entry);
         Ok(())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Store for StateFile {
     fn append<'a>(&'a self, entry: Entry) -> BoxFuture<'a, Result<(), StateError>> {
-        Box::pin(async move { self.append_now(entry) })
+        Box::pin(async move { self.append_now(&entry) })
     }
 
     fn look(&self, look: &mut dyn FnMut(&State)) {
-        look(&self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).state);
+        look(&self.inner().state);
+    }
+}
+
+impl OpenState for StateFile {
+    fn replace(&self, state: State) {
+        self.inner().state = state;
+    }
+
+    /// Never: the operating system keeps the lock as long as the process lives.
+    fn lost(&self) -> CancellationToken {
+        CancellationToken::new()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), StateError>> {
+        Box::pin(async move { self.close_now() })
     }
 }
 
@@ -214,10 +151,7 @@ fn write(path: &Path, state: &State) -> Result<(), StateError> {
     let io = |source| StateError::Io { doing: "write", path: path.to_owned(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-    let state = State { written_by: crate::WRITTEN_BY.to_owned(), ..state.clone() };
-    let text = serde_json::to_string_pretty(&state).expect("the state is plain data");
-    file.write_all(text.as_bytes()).map_err(io)?;
-    file.write_all(b"\n").map_err(io)?;
+    file.write_all(text::whole(state).as_bytes()).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|e| io(e.error))?;
     File::open(folder).and_then(|f| f.sync_all()).map_err(io)
@@ -233,6 +167,10 @@ mod tests {
     use super::*;
     use crate::graph::Group;
     use crate::value::Address;
+
+    fn me() -> Holder {
+        Holder::new("test", "here")
+    }
 
     fn entries() -> Vec<Entry> {
         let address = Address::new("t.a", "x");
@@ -266,14 +204,14 @@ mod tests {
         for kept in 0..=3 {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("s.json");
-            let file = StateFile::open(&path, "s", "test").unwrap();
+            let file = StateFile::open(&path, "s", &me()).unwrap();
             for entry in entries().into_iter().take(kept) {
-                file.append_now(entry).unwrap();
+                file.append_now(&entry).unwrap();
             }
             let before = (&file as &dyn Store).peek(State::clone);
             drop(file); // As a killed process would: no close.
             assert_eq!(load(&path, "s").unwrap(), before, "after {kept} entries");
-            StateFile::open(&path, "s", "test").unwrap().close().unwrap();
+            StateFile::open(&path, "s", &me()).unwrap().close_now().unwrap();
             assert_eq!(load(&path, "s").unwrap().resources, before.resources);
         }
     }
@@ -282,9 +220,9 @@ mod tests {
     fn a_torn_last_line_never_happened_and_a_torn_middle_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.json");
-        let file = StateFile::open(&path, "s", "test").unwrap();
+        let file = StateFile::open(&path, "s", &me()).unwrap();
         for entry in entries() {
-            file.append_now(entry).unwrap();
+            file.append_now(&entry).unwrap();
         }
         drop(file);
         let log = fs::read_to_string(log_path(&path)).unwrap();
@@ -308,7 +246,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("s.json");
             fs::write(&path, text).unwrap();
-            let error = StateFile::open(&path, "s", "test").err().expect(name).to_string();
+            let error = StateFile::open(&path, "s", &me()).err().expect(name).to_string();
             let wanted = match name {
                 "truncated" => "damaged at line 1",
                 "newer" => "written by dbxctl 9.0.0",
@@ -323,11 +261,14 @@ mod tests {
     fn the_second_run_learns_who_holds_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.json");
-        let held = StateFile::open(&path, "s", "dbxctl apply").unwrap();
-        let error = StateFile::open(&path, "s", "dbxctl apply").err().unwrap().to_string();
+        let held = StateFile::open(&path, "s", &Holder::new("dbxctl apply", "here")).unwrap();
+        let error = StateFile::open(&path, "s", &Holder::new("dbxctl apply", "here"))
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains(&format!("process {} (`dbxctl apply`)", std::process::id())));
         drop(held);
-        StateFile::open(&path, "s", "dbxctl apply").unwrap();
+        StateFile::open(&path, "s", &Holder::new("dbxctl apply", "here")).unwrap();
     }
 
     #[cfg(unix)]
@@ -336,7 +277,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.json");
-        let _open = StateFile::open(&path, "s", "test").unwrap();
+        let _open = StateFile::open(&path, "s", &me()).unwrap();
         for name in ["s.json", "s.log", "s.lock"] {
             let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

@@ -87,7 +87,15 @@ impl Kind for Bucket {
             want;
         Diff::default()
             .replace("name", name, &have.name)
+            .refusal(
+                "a bucket cannot be renamed",
+                "put its name back, or make another workspace with that bucket",
+            )
             .replace("region", region, &have.region)
+            .refusal(
+                "a bucket stays in its region",
+                "put the region back, or make another stack there",
+            )
             .update("encryption", encryption, &have.encryption)
             .update("versioning", versioning, &have.versioning)
             .update("block_public_access", block_public_access, &have.block_public_access)

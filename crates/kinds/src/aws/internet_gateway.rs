@@ -49,7 +49,13 @@ impl Kind for InternetGateway {
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { vpc, tags } = want;
-        Diff::default().update("vpc", vpc, &have.vpc).update("tags", tags, &have.tags)
+        // A VPC that is made anew cannot wait for its predecessor's gateway: that one holds it back.
+        let moves = matches!(vpc, Ref::Output(_)) && have.vpc.is_some();
+        let diff = match moves {
+            true => Diff::default().replace("vpc", vpc, &have.vpc),
+            false => Diff::default().update("vpc", vpc, &have.vpc),
+        };
+        diff.update("tags", tags, &have.tags)
     }
 
     async fn read(cloud: &Aws, ids: &[InternetGatewayId]) -> Result<Vec<Option<Seen>>> {

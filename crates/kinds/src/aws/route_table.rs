@@ -6,7 +6,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{ResourceType, RouteOrigin, RouteTableAssociationStateCode};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Ref, Wanted};
+use engine::{Diff, Found, Kind, Mark, Ref, Replace, Wanted};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,9 @@ pub struct Seen {
 impl Kind for RouteTable {
     const NAME: &'static str = "aws.route_table";
     const SERVICE: &'static str = "ec2";
+    /// Replaced only for another VPC: then its subnets are others too, and the old ones keep their
+    /// routes while users move.
+    const REPLACE: Replace = Replace::CreateFirst { name: None };
 
     type Cloud = Aws;
     type Id = RouteTableId;

@@ -7,7 +7,7 @@ use ::aws::ec2::types::{
 };
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Ref, Wanted};
+use engine::{Diff, Found, Kind, Ref, Replace, Wanted};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,8 @@ impl Kind for SecurityGroupRules {
     const NAME: &'static str = "aws.security_group_rules";
     const SERVICE: &'static str = "ec2";
     const UNIQUE: bool = true;
+    /// Replaced only for another group: the old one keeps its rules while users move.
+    const REPLACE: Replace = Replace::CreateFirst { name: None };
 
     type Cloud = Aws;
     type Id = GroupRulesId;

@@ -67,6 +67,10 @@ impl Kind for Subnet {
         Diff::default()
             .replace("vpc", vpc, &have.vpc)
             .replace("cidr", cidr, &have.cidr)
+            .refusal(
+                "a subnet keeps its range",
+                "choose addresses that the subnets of now do not have (`subnets: { block: … }` or `cidrs`), so that both can exist while the workspace moves",
+            )
             .replace("zone", zone, &have.zone)
             .update("public_ips", public_ips, &have.public_ips)
             .update("tags", tags, &have.tags)

@@ -55,6 +55,10 @@ impl Kind for Vpc {
         let Props { cidr, dns_support, dns_hostnames, tags } = want;
         Diff::default()
             .replace("cidr", cidr, &have.cidr)
+            .refusal(
+                "a VPC keeps its range",
+                "declare another VPC in the spec, move the workspaces there with `vpc`, and take this one away, all in one plan",
+            )
             .update("dns_support", dns_support, &have.dns_support)
             .update("dns_hostnames", dns_hostnames, &have.dns_hostnames)
             .update("tags", tags, &have.tags)

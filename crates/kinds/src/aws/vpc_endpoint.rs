@@ -104,6 +104,10 @@ impl Kind for VpcEndpoint {
         let diff = Diff::default()
             .replace("vpc", vpc, &have.vpc)
             .replace("service", service, &have.service)
+            .refusal(
+                "an endpoint keeps its service",
+                "declare another VPC in the spec with endpoints to the new service, and move the workspaces there with `vpc`",
+            )
             .replace("flavour", flavour, &have.flavour)
             .update("route_tables", route_tables, &have.route_tables)
             .update("subnets", subnets, &have.subnets)

@@ -3,11 +3,12 @@
 //! API: `networks` (list, POST, DELETE). Nothing can change after creation. The server looks at AWS
 //! only once a workspace uses it, and then tells here what is wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
+use engine::Impact::OneWay;
 use engine::{Diff, Found, Kind, Ref, Replace, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -67,13 +68,38 @@ impl Kind for Network {
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { name, vpc, subnets, groups, rest_endpoint, relay_endpoint } = want;
-        Diff::default()
+        let diff = Diff::default()
             .replace("name", name, &have.name)
             .replace("vpc", vpc, &have.vpc)
-            .replace("subnets", subnets, &have.subnets)
-            .replace("groups", groups, &have.groups)
-            .replace("rest_endpoint", rest_endpoint, &have.rest_endpoint)
-            .replace("relay_endpoint", relay_endpoint, &have.relay_endpoint)
+            .headline("its nodes move to another VPC");
+        // Everything else in it follows from another VPC, and needs no words of its own.
+        let moves = diff.has("vpc");
+        let say = |diff: Diff, words| if moves { diff } else { diff.headline(words) };
+        let diff = diff.replace("subnets", subnets, &have.subnets);
+        let diff = say(diff, "its nodes move to other subnets");
+        let diff = diff.replace("groups", groups, &have.groups);
+        let diff = say(diff, "its nodes get other security groups");
+        // The workspace can be given private connections, and other ones, but can never lose them.
+        let loses = rest_endpoint.is_none() && have.rest_endpoint.is_some();
+        if loses && have.workspace.is_some() {
+            return diff
+                .never("rest_endpoint", rest_endpoint, &have.rest_endpoint)
+                .refusal(
+                    "a workspace with private connections to Databricks can never lose them",
+                    "leave `private_link` on, or make another workspace without it",
+                )
+                .never("relay_endpoint", relay_endpoint, &have.relay_endpoint);
+        }
+        let diff = diff.replace("rest_endpoint", rest_endpoint, &have.rest_endpoint);
+        if have.rest_endpoint.is_none() {
+            return diff
+                .headline("its nodes reach Databricks through private connections")
+                .impact(OneWay, "private connections can be exchanged and never taken away")
+                .replace("relay_endpoint", relay_endpoint, &have.relay_endpoint);
+        }
+        let diff = say(diff, "its nodes use another endpoint for REST calls");
+        let diff = diff.replace("relay_endpoint", relay_endpoint, &have.relay_endpoint);
+        say(diff, "its nodes use another endpoint for the relay")
     }
 
     fn waits() -> Waits {
@@ -127,6 +153,12 @@ impl Kind for Network {
     async fn delete(account: &Account, id: &NetworkId) -> Result<()> {
         account.delete(&format!("{PATH}/{id}")).await.map(drop)
     }
+}
+
+/// What the server found wrong, by network.
+pub(super) async fn problems(account: &Account) -> Result<BTreeMap<NetworkId, Vec<String>>> {
+    let all: Vec<Wire> = list(account, PATH).await?;
+    Ok(all.iter().map(|w| (NetworkId(w.network_id.clone()), see(w).problems)).collect())
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use cloud::Result;
 use databricks::Account;
+use engine::Impact::UsersLoseAccess;
 use engine::{Diff, Found, Kind, Ref, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -67,12 +68,22 @@ impl Kind for PrivateAccessSettings {
 
     fn diff(want: &Props, have: &Seen) -> Diff {
         let Props { name, region, public_access, level, allowed } = want;
-        Diff::default()
+        let diff = Diff::default()
             .update("name", name, &have.name)
             .replace("region", region, &have.region)
-            .update("public_access", public_access, &have.public_access)
-            .update("level", level, &have.level)
+            .update("public_access", public_access, &have.public_access);
+        let diff = match public_access {
+            true => diff.headline("users may come from the internet too"),
+            false => diff
+                .headline("users may no longer come from the internet")
+                .impact(UsersLoseAccess, "minutes later, in every workspace with these settings"),
+        };
+        diff.update("level", level, &have.level)
+            .headline("other private endpoints may reach it")
+            .impact(UsersLoseAccess, "through the endpoints that are not listed")
             .update("allowed", allowed, &have.allowed)
+            .headline("other private endpoints may reach it")
+            .impact(UsersLoseAccess, "through the endpoints that are no longer listed")
     }
 
     async fn read(account: &Account, ids: &[PrivateAccessSettingsId]) -> Result<Vec<Option<Seen>>> {

@@ -7,18 +7,25 @@ use std::time::Duration;
 
 use cloud::{Class, Error, Result};
 use databricks::Account;
+use engine::Impact::{ComputeStops, OneWay, UsersLoseAccess};
 use engine::{Diff, Found, Kind, Out, Readiness, Ref, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::credentials::CredentialsId;
-use super::network::NetworkId;
+use super::network::{self, NetworkId};
 use super::private_access_settings::PrivateAccessSettingsId;
 use super::storage_configuration::StorageConfigurationId;
 use super::{found, id_in, list};
 use crate::Tags;
 
 const PATH: &str = "workspaces";
+
+const RUNNING: &str = "RUNNING";
+const FAILED: &str = "FAILED";
+
+/// What a PATCH of the network needs and brings.
+const NETWORK_MOVES: &str = "all clusters, pools and warehouses in its subnets must be stopped before, and clusters are unusable for about 20 minutes after";
 
 /// Where users go.
 pub const URL: Out<Workspace, String> = Out::field("url");
@@ -61,6 +68,9 @@ pub struct Seen {
     pub tags: Tags,
     pub status: String,
     pub status_message: String,
+    /// What its network says about it, when it has failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// Empty while there is no deployment name.
     pub url: String,
 }
@@ -87,45 +97,109 @@ impl Kind for Workspace {
             deployment_name,
             tags,
         } = want;
+        let failed = have.status == FAILED;
         let mut diff = Diff::default()
             .replace("name", name, &have.name)
+            .refusal(
+                "a workspace keeps its name for life",
+                "keep it with `display_name`, or make another workspace beside it",
+            )
             .replace("region", region, &have.region)
+            .refusal(
+                "a workspace stays in its region",
+                "make another workspace in a stack of its own, and move what this one holds",
+            )
             .update("credentials", credentials, &have.credentials)
-            .replace("storage", storage, &have.storage);
+            .headline("works with other credentials");
+        // Only one that failed has nothing to lose.
+        diff = match failed {
+            true => diff.update("storage", storage, &have.storage),
+            false => diff.replace("storage", storage, &have.storage).refusal(
+                "a workspace keeps its storage configuration for life: root bucket and catalog role",
+                "undo the change, or make another workspace with that storage and move what this one holds",
+            ),
+        };
         // A workspace that has run keeps the sort of VPC it was born with; one that failed may still
         // be given a customer's. Leaving a customer's VPC is never possible.
         diff = match (network, &have.network) {
-            (Some(_), Some(_)) => diff.update("network", network, &have.network),
-            (Some(_), None) if have.status == "FAILED" => {
-                diff.update("network", network, &have.network)
+            (Some(_), Some(_)) => {
+                diff.update("network", network, &have.network).impact(ComputeStops, NETWORK_MOVES)
             }
-            _ => diff.replace("network", network, &have.network),
+            (Some(_), None) if failed => diff
+                .update("network", network, &have.network)
+                .headline("moves into a VPC of yours")
+                .impact(OneWay, "it can never go back to a VPC that Databricks manages"),
+            (Some(_), None) => diff.replace("network", network, &have.network).refusal(
+                "a workspace that has run in a VPC of Databricks stays there",
+                "leave out its `vpc`, or make another workspace in the VPC",
+            ),
+            (None, _) => diff.replace("network", network, &have.network).refusal(
+                "a workspace in a VPC of yours can never go to one of Databricks",
+                "put its `vpc` back, or make another workspace without one",
+            ),
         };
         // Settings can be added and changed, never taken away.
-        diff = match private_access {
-            Some(_) => diff.update("private_access", private_access, &have.private_access),
-            None => diff.replace("private_access", private_access, &have.private_access),
+        diff = match (private_access, &have.private_access) {
+            (Some(_), None) => diff
+                .update("private_access", private_access, &have.private_access)
+                .headline("gets private access settings")
+                .impact(OneWay, "they can be exchanged and never taken away"),
+            (Some(_), Some(_)) => diff
+                .update("private_access", private_access, &have.private_access)
+                .headline("gets other private access settings")
+                .impact(UsersLoseAccess, "whoever the new settings do not admit is shut out"),
+            (None, _) => {
+                diff.replace("private_access", private_access, &have.private_access).refusal(
+                    "private access settings can be exchanged and never taken away",
+                    "keep some with `private_access`, such as `{ level: account }`",
+                )
+            }
         };
         if let Some(tier) = tier {
             let same = have.tier.as_ref().is_some_and(|have| have.eq_ignore_ascii_case(tier));
             // Sent in whatever case the user wrote, answered in capitals.
-            diff = diff.replace("tier", &Some(tier), &if same { &want.tier } else { &have.tier });
+            diff = diff
+                .replace("tier", &Some(tier), &if same { &want.tier } else { &have.tier })
+                .refusal(
+                    "a workspace keeps its pricing tier for life",
+                    "put its `tier` back, or make another workspace",
+                );
         }
         if let Some(asked) = deployment_name {
             let same = is_deployment(asked, have.deployment_name.as_deref());
             let have = if same { deployment_name } else { &have.deployment_name };
-            diff = diff.replace("deployment_name", deployment_name, have);
+            diff = diff.replace("deployment_name", deployment_name, have).refusal(
+                "a workspace keeps its host name for life",
+                "put its `deployment_name` back, or make another workspace",
+            );
         }
-        // The server ignores an empty map, so tags can be changed but never cleared: reporting the
-        // difference would promise an update that cannot happen.
-        if tags.is_empty() { diff } else { diff.update("tags", tags, &have.tags) }
+        diff = match tags.is_empty() {
+            // The server ignores an empty map.
+            true => diff.never("tags", tags, &have.tags).refusal(
+                "the last custom tags of a workspace cannot be taken away: the service ignores that",
+                "keep one tag, of the workspace or of the stack",
+            ),
+            false => diff.update("tags", tags, &have.tags),
+        };
+        // Changing a failed workspace makes the server provision it again. That sending the same
+        // values again does so too is UNCONFIRMED.
+        if failed {
+            diff = diff
+                .update("status", &RUNNING, &have.status)
+                .headline("has failed and is provisioned again");
+        }
+        diff
     }
 
     fn readiness(seen: &Seen) -> Readiness {
         match seen.status.as_str() {
-            "RUNNING" => Readiness::Ready,
-            "FAILED" | "BANNED" | "CANCELLING" | "CANCELLED" => {
-                Readiness::Failed(format!("{}: {}", seen.status, seen.status_message))
+            RUNNING => Readiness::Ready,
+            FAILED | "BANNED" | "CANCELLING" | "CANCELLED" => {
+                let mut why = format!("{}: {}", seen.status, seen.status_message);
+                for problem in &seen.problems {
+                    why += &format!("; {problem}");
+                }
+                Readiness::Failed(why)
             }
             // Also what this version does not know.
             other => Readiness::Pending(other.to_owned()),
@@ -142,13 +216,22 @@ impl Kind for Workspace {
         }
     }
 
+    /// One call, and one more when something has failed: the network tells why.
     async fn read(account: &Account, ids: &[WorkspaceId]) -> Result<Vec<Option<Seen>>> {
         let all: Vec<Wire> = list(account, PATH).await?;
         let one = |id: &WorkspaceId| {
             let wire = all.iter().find(|w| w.workspace_id.to_string() == id.0)?;
             Some(see(account, wire))
         };
-        Ok(ids.iter().map(one).collect())
+        let mut seen: Vec<Option<Seen>> = ids.iter().map(one).collect();
+        if seen.iter().flatten().any(|s| s.status == FAILED && s.network.is_some()) {
+            let problems = network::problems(account).await?;
+            for seen in seen.iter_mut().flatten().filter(|s| s.status == FAILED) {
+                let told = seen.network.as_ref().and_then(|id| problems.get(id));
+                seen.problems = told.cloned().unwrap_or_default();
+            }
+        }
+        Ok(seen)
     }
 
     async fn find(
@@ -201,10 +284,14 @@ impl Kind for Workspace {
     /// what the next read says.
     async fn update(account: &Account, id: &WorkspaceId, props: &Props, diff: &Diff) -> Result<()> {
         let mut body = Map::new();
-        if diff.has("credentials") {
+        let again = diff.has("status");
+        if diff.has("credentials") || again {
             body.insert("credentials_id".to_owned(), json!(props.credentials.get()?));
         }
-        if let (true, Some(network)) = (diff.has("network"), &props.network) {
+        if diff.has("storage") {
+            body.insert("storage_configuration_id".to_owned(), json!(props.storage.get()?));
+        }
+        if let (true, Some(network)) = (diff.has("network") || again, &props.network) {
             body.insert("network_id".to_owned(), json!(network.get()?));
         }
         if let (true, Some(settings)) = (diff.has("private_access"), &props.private_access) {
@@ -268,5 +355,6 @@ fn see(account: &Account, wire: &Wire) -> Seen {
         tags: wire.custom_tags.clone().unwrap_or_default(),
         status: wire.workspace_status.clone().unwrap_or_else(|| "NOT_PROVISIONED".to_owned()),
         status_message: wire.workspace_status_message.clone().unwrap_or_default(),
+        problems: Vec::new(),
     }
 }

@@ -46,11 +46,12 @@ pub(super) fn upgrade_entry(from: u64, entry: &mut Value) {
 mod tests {
     use std::path::Path;
 
-    use super::super::{FORMAT, StateFile, Status, Store, load};
+    use super::super::file::load;
+    use super::super::{FORMAT, Holder, OpenState, StateFile, Status, Store};
 
     /// Every format that ever was is read, gone on from, and written in the present one.
-    #[test]
-    fn files_of_every_format_are_read_and_rewritten() {
+    #[tokio::test]
+    async fn files_of_every_format_are_read_and_rewritten() {
         let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/state/formats");
         for format in 1..FORMAT {
             let frozen = formats.join(format.to_string());
@@ -65,13 +66,13 @@ mod tests {
             assert!(settled.resources.values().all(|r| r.status == Status::Settled));
 
             let path = folder.path().join("interrupted.json");
-            let file = StateFile::open(&path, "managed-vpc", "test").unwrap();
+            let file = StateFile::open(&path, "managed-vpc", &Holder::new("test", "here")).unwrap();
             let statuses = (&file as &dyn Store)
                 .peek(|state| state.resources.values().map(|r| r.status).collect::<Vec<_>>());
             let settled =
                 |n: usize| statuses.iter().filter(|s| **s == Status::Settled).count() == n;
             assert!(settled(4) && statuses.contains(&Status::Making), "{statuses:?}");
-            file.close().unwrap();
+            Box::new(file).close().await.unwrap();
             let rewritten: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
             assert_eq!(rewritten["format"], FORMAT);
