@@ -379,3 +379,9 @@ fn python() -> PathBuf {
         None => top().join(".venv/bin/python"),
     }
 }
+
+/// Whether tests may take as long as they need; otherwise an evenly spread sample has to do.
+#[expect(clippy::disallowed_methods, reason = "the one switch of the long tests")]
+pub(crate) fn full() -> bool {
+    std::env::var_os("DBXCTL_TEST_FULL").is_some_and(|value| value == "1")
+}

@@ -6,6 +6,7 @@ mod adopt;
 mod changes;
 mod clouds;
 mod crash;
+mod drift;
 mod faults;
 mod living;
 mod proxy;

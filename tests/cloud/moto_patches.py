@@ -12,7 +12,7 @@ version.
 - Deletes refuse what is in use: security groups, subnets, VPCs, internet gateways, addresses.
 - `MaxResults` and `NextToken` work on the describes of the VPC family.
 - NAT gateways can be filtered by tag and be missing; peerings can be filtered.
-- `ModifyVpcEndpoint` changes private DNS and the routes of a gateway endpoint.
+- `ModifyVpcEndpoint` changes private DNS and the routes of a gateway endpoint, and resets its policy.
 - A bucket keeps the tags it is created with.
 - One S3 `PUT` or `DELETE` at a time, so that conditional writes are atomic.
 """
@@ -316,6 +316,8 @@ def endpoints():
         private_dns = self._get_bool_param("PrivateDnsEnabled")
         if private_dns is not None:
             endpoint.private_dns_enabled = private_dns
+        if self._get_bool_param("ResetPolicy"):
+            endpoint.policy_document = json.dumps(VPCEndPoint.DEFAULT_POLICY)
         prefix_list = endpoint.destination_prefix_list_id
         if prefix_list:
             for id in set(endpoint.route_table_ids) - tables:

@@ -10,6 +10,8 @@
     verify.py bucket NAME              makes a bucket that keeps versions
     verify.py marks SPEC.json          prints what is there, by mark or name and without ids: two
                                        clouds that had the same spec print the same
+    verify.py mutations                prints the names of what can be changed behind dbxctl's back
+    verify.py mutate SPEC.json NAME    changes it, and prints the address at which that shows
     verify.py serve                    reads such arguments as one JSON list a line, and answers
                                        each with [exit code, output] on one line
 
@@ -727,6 +729,14 @@ def main(arguments):
             fill(name)
         case ["marks", path]:
             output.append(marks(json.load(open(path, encoding="utf-8"))))
+        case ["mutations"]:
+            import mutations
+
+            output.extend(mutations.MUTATIONS)
+        case ["mutate", path, name]:
+            import mutations
+
+            output.append(mutations.mutate(json.load(open(path, encoding="utf-8")), name))
         case _:
             sys.exit(__doc__)
     return (1 if problems else 0), "\n".join(output + problems)

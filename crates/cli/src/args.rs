@@ -18,7 +18,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to do
   1    error
-  2    there are changes (plan --detailed-exitcode)
+  2    there are changes (plan --detailed-exitcode), or there is drift (plan --drift-only)
   3    the spec or a check refused it, nothing was touched
   4    the state is locked by another run
   5    the saved plan is stale
@@ -87,6 +87,10 @@ pub(crate) enum Command {
         /// Compare with what was last seen instead of reading the clouds
         #[arg(long)]
         offline: bool,
+        /// Show only what was changed outside dbxctl since the last apply, whatever the spec says
+        /// now; exit with 2 when there is any
+        #[arg(long, conflicts_with_all = ["out", "offline"])]
+        drift_only: bool,
     },
     /// Make the clouds agree with the spec, or carry out a saved plan
     Apply {

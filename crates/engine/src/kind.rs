@@ -188,6 +188,11 @@ pub trait Kind: Send + Sync + 'static {
     fn collides(_want: &Self::Props, _have: &Self::Seen) -> bool {
         false
     }
+    /// The outputs, `id` among them, that an object made anew will share with the one before it that
+    /// is gone: who refers to them need not change. Most kinds have none, because ids are drawn.
+    fn reborn(_want: &Self::Props, _last: &Self::Seen) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
     /// Usable by others yet?
     fn readiness(_seen: &Self::Seen) -> Readiness {
         Readiness::Ready
@@ -259,6 +264,8 @@ pub trait AnyKind: Send + Sync {
     fn readiness(&self, seen: &Value) -> Result<Readiness>;
     /// Whether a replacement cannot be made before the old object goes.
     fn collides(&self, want: &Value, have: &Value) -> Result<bool>;
+    /// The outputs that one made anew will share with the last one seen.
+    fn reborn(&self, want: &Value, last: &Value) -> Result<Vec<(&'static str, String)>>;
 }
 
 /// The calls of a kind with the types erased, for an environment `E` that holds its client.
@@ -319,6 +326,9 @@ impl<K: Kind> AnyKind for K {
     }
     fn collides(&self, want: &Value, have: &Value) -> Result<bool> {
         Ok(K::collides(&typed::<K, _>("props", want)?, &typed::<K, _>("seen", have)?))
+    }
+    fn reborn(&self, want: &Value, last: &Value) -> Result<Vec<(&'static str, String)>> {
+        Ok(K::reborn(&typed::<K, _>("props", want)?, &typed::<K, _>("last seen", last)?))
     }
 }
 

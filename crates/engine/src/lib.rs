@@ -24,8 +24,8 @@ pub use kind::{
 };
 pub use pace::{Limit, Paced};
 pub use plan::{
-    Action, Headline, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step, Summary,
-    Why, plan,
+    Action, Headline, LastAsked, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step,
+    Summary, Why, drift, plan,
 };
 pub use refresh::{World, late, refresh};
 pub use state::{

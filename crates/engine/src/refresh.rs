@@ -80,6 +80,20 @@ pub(crate) fn with_generation(kinds: Kinds, address: &Address, props: &Value, n:
     props
 }
 
+/// The opposite: the props as the graph has them.
+pub(crate) fn without_generation(kinds: Kinds, address: &Address, props: &Value, n: u32) -> Value {
+    let mut props = props.clone();
+    let replace = kinds.get(address.kind()).map(|k| k.replace());
+    if let Some(Replace::CreateFirst { name: Some(field) }) = replace
+        && n > 1
+        && let Some(Value::String(name)) = props.get_mut(field)
+    {
+        let suffix = format!("-{n}");
+        name.truncate(name.strip_suffix(&suffix).map_or(name.len(), str::len));
+    }
+    props
+}
+
 /// How many names a lost state is looked up with: the first and those of later replacements.
 const GENERATIONS: u32 = 9;
 

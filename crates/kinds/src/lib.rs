@@ -5,6 +5,7 @@
 pub mod aws;
 pub mod databricks;
 pub mod fixtures;
+pub mod platform;
 pub mod policy;
 pub mod users;
 

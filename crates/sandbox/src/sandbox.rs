@@ -352,9 +352,11 @@ impl Sandbox {
             }
             let (fields, mut props) = (diff.fields(), object.props.clone());
             for field in &fields {
-                // What is derived, such as a status, is no property.
-                if let Some(value) = wanted.get(*field) {
-                    props[*field] = value.clone();
+                match (wanted.get(*field), props.as_object_mut()) {
+                    (Some(value), _) => props[*field] = value.clone(),
+                    // What nobody can ask for goes back to what the object is born with.
+                    (None, Some(all)) => drop(all.remove(*field)),
+                    (None, None) => {}
                 }
             }
             let candidate = Candidate { id: Some(id), props: &props, changed: Some(&fields) };

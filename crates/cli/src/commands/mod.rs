@@ -25,8 +25,8 @@ pub(crate) async fn run(args: Args) -> Result {
     match command {
         Command::Init { template, out } => init::run(template, &out),
         Command::Validate { specs, effective } => validate::run(&specs.files, effective, &global),
-        Command::Plan { specs, out, format, detailed_exitcode, offline } => {
-            let options = plan::Options { out, format, detailed_exitcode, offline };
+        Command::Plan { specs, out, format, detailed_exitcode, offline, drift_only } => {
+            let options = plan::Options { out, format, detailed_exitcode, offline, drift_only };
             plan::run(&specs.files, &options, &global).await
         }
         Command::Apply { specs, yes } => apply::run(&specs.files, yes, &global).await,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{Action, Address, Graph, Plan, State, World};
+use engine::{Action, Address, Graph, LastAsked, Plan, Problem, State, World};
 use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ pub(crate) struct Options {
     pub(crate) format: Format,
     pub(crate) detailed_exitcode: bool,
     pub(crate) offline: bool,
+    pub(crate) drift_only: bool,
 }
 
 /// A saved plan, with what it is for.
@@ -40,14 +41,19 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
         let access = sign_in(&target).await?;
         let state = access.state.read().await?;
         let session = connect(&target, &access, Some(&graph))?;
-        let world = read_world(&session, &graph, &state).await?;
-        let plan = decide(&graph, &state, &world)?;
-        let used_by = touched(&session, &plan, &graph, &state).await?;
-        (plan, used_by)
+        if options.drift_only {
+            (drift(&session, &state).await?, Touched::new())
+        } else {
+            let world = read_world(&session, &graph, &state).await?;
+            let plan = decide(&graph, &state, &world)?;
+            let used_by = touched(&session, &plan, &graph, &state).await?;
+            (plan, used_by)
+        }
     };
     let changes = !plan.is_empty();
     let file = PlanFile { target, plan, used_by };
     match options.format {
+        Format::Human if options.drift_only => render::result(&render::drift(&file.plan)),
         Format::Human => render::result(&render::plan(&file.plan, &file.used_by)),
         Format::Json => render::result(&json(&file)),
     }
@@ -55,7 +61,8 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
         save(path, &file)?;
         render::note(&format!("saved: dbxctl apply {}", path.display()));
     }
-    Ok(if changes && options.detailed_exitcode { Exit::Changes } else { Exit::Done })
+    let tell = options.detailed_exitcode || options.drift_only;
+    Ok(if changes && tell { Exit::Changes } else { Exit::Done })
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
@@ -89,8 +96,18 @@ pub(crate) async fn touched(
 
 /// The plan, or all reasons why there is none.
 pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan> {
-    engine::plan(graph, state, world, kinds())
-        .map_err(|problems| Fail::rendered(Exit::Refused, render::problems(&problems)))
+    engine::plan(graph, state, world, kinds()).map_err(|problems| refused(&problems))
+}
+
+/// What is not as it was last asked for.
+async fn drift(session: &Session, state: &State) -> Result<Plan> {
+    let asked = LastAsked::of(state, kinds()).map_err(|problems| refused(&problems))?;
+    let world = read_world(session, &asked.graph, &asked.state).await?;
+    engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))
+}
+
+fn refused(problems: &[Problem]) -> Fail {
+    Fail::rendered(Exit::Refused, render::problems(problems))
 }
 
 fn json(file: &PlanFile) -> String {

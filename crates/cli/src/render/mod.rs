@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "this is where printing happens")]
 
 mod adopt;
+mod drift;
 mod outputs;
 mod plan;
 mod progress;
@@ -18,6 +19,7 @@ use crate::exit::{Exit, Fail, Result};
 use crate::setup::environment;
 
 pub(crate) use adopt::{adoption, misfits};
+pub(crate) use drift::drift;
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::Progress;

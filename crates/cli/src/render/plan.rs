@@ -28,8 +28,11 @@ pub(crate) fn plan(plan: &Plan, used_by: &Touched) -> String {
         text += &self::headline(headline, plan, used_by);
         told.extend(&headline.steps);
     }
+    let rest = plan.steps.iter().filter(|step| !told.contains(&step.step));
+    let (drift, asked): (Vec<&Step>, Vec<&Step>) = rest.partition(|step| step.is_drift());
+    text += &super::drift::section(&drift);
     let mut groups: BTreeMap<&Group, Vec<&Step>> = BTreeMap::new();
-    for step in plan.steps.iter().filter(|step| !told.contains(&step.step)) {
+    for step in asked {
         // The removal in a replacement is told together with the new object.
         if step.action == Action::Delete && step.replacing {
             continue;
@@ -147,7 +150,8 @@ fn workspaces_replaced(plan: &Plan) -> usize {
     plan.steps.iter().filter(replaced).count()
 }
 
-fn step(step: &Step, number: &str) -> String {
+/// One step with its changes; `number` stands before it.
+pub(super) fn step(step: &Step, number: &str) -> String {
     let margin = " ".repeat(number.len());
     let (symbol, ink) = match step.action {
         // Below a headline both halves of a replacement have a line, each in its place.

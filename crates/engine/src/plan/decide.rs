@@ -91,6 +91,8 @@ struct Pass<'a> {
     kinds: Kinds,
     /// The object each address will stand for, if it is not made anew.
     kept: BTreeMap<Address, (String, &'a Value)>,
+    /// What is known in advance of objects that are made anew because they are gone.
+    reborn: BTreeMap<Address, Vec<(&'static str, String)>>,
     out: Decisions,
     problems: Vec<Problem>,
 }
@@ -103,6 +105,7 @@ impl<'a> Pass<'a> {
             world,
             kinds,
             kept: BTreeMap::new(),
+            reborn: BTreeMap::new(),
             out: Decisions::default(),
             problems: Vec::new(),
         }
@@ -137,8 +140,12 @@ impl<'a> Pass<'a> {
     }
 
     fn known(&self, output: &Output) -> Option<Value> {
-        let (id, seen) = self.kept.get(&output.address)?;
-        field_of(id, seen, &output.field)
+        if let Some((id, seen)) = self.kept.get(&output.address) {
+            return field_of(id, seen, &output.field);
+        }
+        let reborn = self.reborn.get(&output.address)?;
+        let known = reborn.iter().find(|(field, _)| *field == output.field);
+        known.map(|(_, value)| Value::String(value.clone()))
     }
 
     fn node(&mut self, address: &Address) {
@@ -203,10 +210,10 @@ impl<'a> Pass<'a> {
                 Some(seen) => self.existing(kind, fresh, Some(record), id, seen),
                 None => {
                     let because = match record.status {
-                        Status::Settled => "it was deleted outside dbxctl",
+                        Status::Settled => DELETED_OUTSIDE,
                         _ => "it is gone",
                     };
-                    self.out.drafts.push(Draft { because: Some(because.to_owned()), ..fresh });
+                    self.make_anew(kind, Draft { because: Some(because.to_owned()), ..fresh });
                 }
             },
         }
@@ -222,10 +229,10 @@ impl<'a> Pass<'a> {
         let Role::Managed { props } = &self.graph.nodes[&address].role else { return };
         let generations = self.world.generations(kind, &address, props);
         match (found, generations.as_deref()) {
-            (_, Some([])) => self.out.drafts.push(fresh),
+            (_, Some([])) => self.make_anew(kind, fresh),
             (_, Some([(generation, id)])) => {
                 let Some(seen) = self.world.seen(&address, id) else {
-                    return self.out.drafts.push(fresh);
+                    return self.make_anew(kind, fresh);
                 };
                 let props = with_generation(self.kinds, &address, props, *generation);
                 let props = bind(&props, &|o| self.known(o));
@@ -258,6 +265,17 @@ impl<'a> Pass<'a> {
                 );
             }
         }
+    }
+
+    /// A resource whose object, if it ever had one, is gone.
+    fn make_anew(&mut self, kind: &'static dyn AnyKind, fresh: Draft) {
+        let address = fresh.address.clone();
+        let last = self.state.resources.get(&address).filter(|r| !r.seen.is_null());
+        match last.map(|r| kind.reborn(&fresh.props, &r.seen)).transpose() {
+            Ok(known) => self.reborn.extend(known.map(|known| (address, known))),
+            Err(e) => return self.problem(&address, e.message, None),
+        }
+        self.out.drafts.push(fresh);
     }
 
     /// A resource whose object `id` is there; `fresh` is what making it anew would be.
@@ -446,6 +464,9 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// Why something is made again that the state says is there.
+pub(super) const DELETED_OUTSIDE: &str = "it was deleted outside dbxctl";
+
 /// The field that cannot be changed, and why.
 fn told(change: &PlannedChange) -> String {
     let field = &change.field;
@@ -460,14 +481,14 @@ const CONSENT: &str = "if you mean it, name the workspace under `allow_deletion`
 /// Gives each change its reason.
 fn explain(diff: Diff, want: &Value, record: Option<&Record>) -> Vec<PlannedChange> {
     let why = |change: &Change| {
-        let wanted = want.get(&change.field).unwrap_or(&change.after);
         if let Some(Output { address, .. }) = outputs(&change.after).into_iter().next() {
             return Why::Follows(address);
         }
         match record {
+            // What is no field of the props is not for the spec to say.
             Some(r) if r.status == Status::Settled => {
-                let last = r.props.get(&change.field);
-                if last == Some(wanted) { Why::Drift } else { Why::Spec }
+                let as_asked = want.get(&change.field) == r.props.get(&change.field);
+                if as_asked { Why::Drift } else { Why::Spec }
             }
             Some(_) => Why::Unfinished,
             None => Why::Drift,

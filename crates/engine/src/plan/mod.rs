@@ -1,10 +1,12 @@
 //! What has to be done: a pure function of the graph, the state and what was read.
 
 mod decide;
+mod drift;
 mod headline;
 mod order;
 
 pub(crate) use decide::parents_first;
+pub use drift::{LastAsked, drift};
 
 use std::collections::BTreeSet;
 
@@ -199,20 +201,9 @@ pub fn plan(
     let decisions = decide::decide(graph, &state, world, kinds)?;
     let steps = order::steps(decisions.drafts, graph, &state, kinds)?;
     let headlines = headline::headlines(&steps, graph, &state);
-    Ok(Plan {
-        format: PLAN_FORMAT,
-        written_by: crate::WRITTEN_BY.to_owned(),
-        stack: graph.stack.clone(),
-        lineage: state.lineage,
-        serial: state.serial,
-        graph_sha256: fingerprint(graph),
-        headlines,
-        notes: decisions.notes,
-        steps,
-        unchanged: decisions.unchanged,
-        moved,
-        related: decisions.related,
-    })
+    let (notes, related) = (decisions.notes, decisions.related);
+    let plan = Plan::of(graph, &state, steps, decisions.unchanged);
+    Ok(Plan { headlines, notes, moved, related, ..plan })
 }
 
 fn fingerprint(graph: &Graph) -> String {
@@ -232,7 +223,36 @@ pub struct Summary {
     pub replaced_precious: usize,
 }
 
+impl Step {
+    /// Whether it only puts back what was changed outside dbxctl.
+    pub fn is_drift(&self) -> bool {
+        let all_drift = self.changes.iter().all(|change| change.why == Why::Drift);
+        match self.action {
+            Action::Create => self.because.as_deref() == Some(decide::DELETED_OUTSIDE),
+            Action::Update | Action::Replace => !self.changes.is_empty() && all_drift,
+            Action::Adopt | Action::Finish | Action::Delete => false,
+        }
+    }
+}
+
 impl Plan {
+    fn of(graph: &Graph, state: &State, steps: Vec<Step>, unchanged: usize) -> Self {
+        Plan {
+            format: PLAN_FORMAT,
+            written_by: crate::WRITTEN_BY.to_owned(),
+            stack: graph.stack.clone(),
+            lineage: state.lineage.clone(),
+            serial: state.serial,
+            graph_sha256: fingerprint(graph),
+            steps,
+            unchanged,
+            headlines: Vec::new(),
+            notes: Vec::new(),
+            moved: Vec::new(),
+            related: Vec::new(),
+        }
+    }
+
     /// Whether there is nothing to do. Bookkeeping does not count, unless somebody asked for it.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.moved.is_empty() && self.left().next().is_none()

@@ -18,6 +18,7 @@ use super::{Action, PlannedChange, Problem, Step};
 use crate::diff::Effect;
 use crate::graph::{Graph, Node, Role};
 use crate::kind::Replace;
+use crate::refresh::{with_generation, without_generation};
 use crate::state::State;
 use crate::value::{Address, outputs};
 use crate::world::Kinds;
@@ -130,7 +131,8 @@ fn is_root(draft: &Draft, kinds: Kinds) -> bool {
         && (draft.collides || kind.is_some_and(|k| k.replace() == Replace::DeleteFirst))
 }
 
-fn step(draft: Draft, replacing: bool, create_first: bool, kinds: Kinds) -> Step {
+/// One step of a draft, without its number.
+pub(super) fn step(draft: Draft, replacing: bool, create_first: bool, kinds: Kinds) -> Step {
     let makes = draft.action.makes();
     // The new object of a replacement has no id yet; of a create-first one it has a new name as well.
     let id = if makes && replacing { None } else { draft.id };
@@ -167,18 +169,8 @@ fn renamed(
     from: u32,
     to: u32,
 ) -> serde_json::Value {
-    let mut props = props.clone();
-    let replace = kinds.get(address.kind()).map(|k| k.replace());
-    if let Some(Replace::CreateFirst { name: Some(field) }) = replace
-        && let Some(serde_json::Value::String(name)) = props.get_mut(field)
-    {
-        if from > 1 {
-            let suffix = format!("-{from}");
-            name.truncate(name.strip_suffix(&suffix).map_or(name.len(), str::len));
-        }
-        name.push_str(&format!("-{to}"));
-    }
-    props
+    let base = without_generation(kinds, address, props, from);
+    with_generation(kinds, address, &base, to)
 }
 
 /// Rule 5: all replacements that go delete-first.

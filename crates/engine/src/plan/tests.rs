@@ -50,6 +50,11 @@ impl AnyKind for Toy {
     fn collides(&self, want: &Value, _: &Value) -> cloud::Result<bool> {
         Ok(want["fixed"] == json!(["collides"]))
     }
+    fn reborn(&self, want: &Value, last: &Value) -> cloud::Result<Vec<(&'static str, String)>> {
+        let natural = |v: &Value| v["natural"].as_str().map(str::to_owned);
+        let same = natural(want).filter(|name| natural(last).as_ref() == Some(name));
+        Ok(same.map(|name| ("id", name)).into_iter().collect())
+    }
     fn readiness(&self, seen: &Value) -> cloud::Result<Readiness> {
         Ok(match seen["state"].as_str() {
             Some("failed") => Readiness::Failed("no luck".into()),
@@ -340,4 +345,63 @@ proptest! {
         let back: Result<Plan, Vec<Problem>> = serde_json::from_str(&one).unwrap();
         prop_assert_eq!(serde_json::to_string(&back).unwrap(), one);
     }
+}
+
+/// Drift is told against what was last asked for, so that edits of the spec do not show.
+#[test]
+fn drift_is_what_differs_from_what_was_last_asked_for() {
+    let wanted = graph(&[
+        ("t.first/f", props(&["t.plain/a"], &[], 1)),
+        ("t.plain/a", props(&[], &[], 1)),
+        ("t.plain/b", props(&[], &[], 1)),
+    ]);
+    let (mut state, mut world) = applied(&wanted);
+    let find = |state: &State, world: &World| {
+        let asked = LastAsked::of(state, TOYS).unwrap();
+        let plan = drift(&asked, world, TOYS).unwrap();
+        plan.steps.into_iter().map(|s| (s.address.to_string(), s.action)).collect::<Vec<_>>()
+    };
+    // The name a create-first replacement has is no drift.
+    let record = state.resources.get_mut(&at("t.first/f")).unwrap();
+    record.generation = 2;
+    record.props["name"] = json!("n-2");
+    record.seen["name"] = json!("n-2");
+    let seen = record.seen.clone();
+    world.insert("t.first", "id:t.first/f", seen);
+    assert_eq!(find(&state, &world), []);
+
+    // What was changed and what is gone; what names the one that is gone is as it was.
+    let mut changed = state.resources[&at("t.plain/b")].seen.clone();
+    changed["soft"]["v"] = json!(9);
+    world.insert("t.plain", "id:t.plain/b", changed);
+    state.resources.get_mut(&at("t.plain/a")).unwrap().id = Some("gone".into());
+    let expected =
+        [("t.plain/a".to_owned(), Action::Create), ("t.plain/b".to_owned(), Action::Update)];
+    assert_eq!(find(&state, &world), expected);
+
+    // What an apply has left half-way is not drift.
+    for name in ["t.plain/a", "t.plain/b"] {
+        state.resources.get_mut(&at(name)).unwrap().status = Status::Made;
+    }
+    assert_eq!(find(&state, &world), []);
+}
+
+/// An object that is made anew under its own name leaves those who refer to it as they are.
+#[test]
+fn what_comes_back_under_its_name_is_not_followed() {
+    let mut dear = props(&[], &[], 1);
+    dear["natural"] = json!("id:t.plain/a");
+    let wanted = graph(&[("t.plain/a", dear), ("t.dear/d", props(&["t.plain/a"], &[], 1))]);
+    let (mut state, world) = applied(&wanted);
+    let a = at("t.plain/a");
+    state.resources.get_mut(&a).unwrap().id = Some("gone".into());
+    let steps = |state: &State| {
+        let plan = plan(&wanted, state, &world, TOYS).unwrap();
+        plan.steps.iter().map(|s| (s.address.to_string(), s.is_drift())).collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&state), [("t.plain/a".to_owned(), true)]);
+    // Also when the run that was about to make it died.
+    let record = state.resources.get_mut(&a).unwrap();
+    (record.id, record.status) = (None, Status::Making);
+    assert_eq!(steps(&state), [("t.plain/a".to_owned(), false)]);
 }

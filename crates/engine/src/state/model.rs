@@ -54,7 +54,8 @@ pub struct Record {
     pub generation: u32,
     /// What was last asked for, all references bound.
     pub props: Value,
-    /// What was last seen; null until settled.
+    /// What was last seen; null between made and settled. While it is being made: of the one before
+    /// it that is gone.
     pub seen: Value,
     /// What it needed when last applied, so that it can be removed in order.
     pub needs: BTreeSet<Address>,
@@ -153,6 +154,9 @@ impl State {
                 };
                 if let Some(old) = self.resources.remove(address) {
                     record.deposed = old.deposed;
+                    if !deposes {
+                        record.seen = old.seen;
+                    }
                     if let Some(id) = old.id.filter(|_| *deposes) {
                         record.deposed.push(Deposed { id, needs: old.needs });
                     }
@@ -163,6 +167,7 @@ impl State {
                 if let Some(record) = self.resources.get_mut(address) {
                     record.id = Some(id.clone());
                     record.status = Status::Made;
+                    record.seen = Value::Null;
                     record.changed_at = *at;
                 }
             }

@@ -104,6 +104,13 @@ impl Kind for Bucket {
             .update("tags", tags, &have.tags)
     }
 
+    fn reborn(want: &Props, last: &Seen) -> Vec<(&'static str, String)> {
+        if want.name != last.name {
+            return Vec::new();
+        }
+        vec![("id", last.name.clone())]
+    }
+
     async fn read(cloud: &Aws, ids: &[BucketName]) -> Result<Vec<Option<Seen>>> {
         side_by_side(ids.iter().map(|id| see(cloud, &id.0).boxed()).collect()).await
     }

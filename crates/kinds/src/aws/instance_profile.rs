@@ -63,6 +63,13 @@ impl Kind for InstanceProfile {
             .update("tags", tags, &have.tags)
     }
 
+    fn reborn(want: &Props, last: &Seen) -> Vec<(&'static str, String)> {
+        if want.name != last.name {
+            return Vec::new();
+        }
+        vec![("id", last.name.clone()), (ARN.field, last.arn.0.clone())]
+    }
+
     async fn read(cloud: &Aws, ids: &[InstanceProfileName]) -> Result<Vec<Option<Seen>>> {
         let see = |id: &InstanceProfileName| {
             let name = id.0.clone();

@@ -134,7 +134,7 @@ fn tags(tags: &[Tag]) -> Tags {
 
 /// Tags without those AWS itself puts there.
 fn without_platform(tags: impl IntoIterator<Item = (String, String)>) -> Tags {
-    tags.into_iter().filter(|(key, _)| !key.starts_with("aws:")).collect()
+    tags.into_iter().filter(|(key, _)| !crate::platform::is_tag(key)).collect()
 }
 
 /// Makes the tags what `tags` says, if the diff names them: at most two calls.

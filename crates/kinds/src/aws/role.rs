@@ -1,7 +1,8 @@
 //! An IAM role with its policies.
 //!
 //! API: CreateRole, GetRole, UpdateAssumeRolePolicy, Put/Get/List/DeleteRolePolicy,
-//! Attach/Detach/ListAttachedRolePolicies, TagRole, UntagRole, UpdateRole, DeleteRole.
+//! Attach/Detach/ListAttachedRolePolicies, TagRole, UntagRole, UpdateRole,
+//! DeleteRolePermissionsBoundary, DeleteRole.
 //! A trust policy may not name a principal that does not exist, the role itself included: a role that
 //! trusts itself is made without that and gets it by update.
 
@@ -56,6 +57,17 @@ pub struct Seen {
     pub arn: Arn,
     /// `AROA…`; a role made anew under the same name has another one.
     pub unique_id: String,
+    /// The longest session, in seconds.
+    #[serde(default = "shortest_session")]
+    pub max_session: i32,
+    /// The ARN of a policy that limits what the others may allow.
+    #[serde(default)]
+    pub boundary: Option<String>,
+}
+
+/// What a role is born with, in seconds (IAM API reference, CreateRole).
+fn shortest_session() -> i32 {
+    3600
 }
 
 impl Kind for Role {
@@ -82,6 +94,16 @@ impl Kind for Role {
             .update("inline", inline, &have.inline)
             .update("managed", managed, &have.managed)
             .update("tags", tags, &have.tags)
+            // The spec has no words for these two, so they are as the role is born.
+            .update("max_session", &shortest_session(), &have.max_session)
+            .update("boundary", &None::<String>, &have.boundary)
+    }
+
+    fn reborn(want: &Props, last: &Seen) -> Vec<(&'static str, String)> {
+        if want.name != last.name {
+            return Vec::new();
+        }
+        vec![("id", last.name.clone()), (ARN.field, last.arn.0.clone())]
     }
 
     async fn read(cloud: &Aws, ids: &[RoleName]) -> Result<Vec<Option<Seen>>> {
@@ -126,6 +148,15 @@ impl Kind for Role {
             let call = iam.update_role_description().role_name(name);
             let call = call.description(&props.description);
             call.send().await.named("iam:UpdateRoleDescription")?;
+        }
+        if diff.has("max_session") {
+            let call = iam.update_role().role_name(name).description(&props.description);
+            let call = call.max_session_duration(shortest_session());
+            call.send().await.named("iam:UpdateRole")?;
+        }
+        if diff.has("boundary") {
+            let call = iam.delete_role_permissions_boundary().role_name(name);
+            call.send().await.named("iam:DeleteRolePermissionsBoundary")?;
         }
         if let Some(before) = before::<BTreeMap<String, Policy>>(diff, "inline") {
             for (policy, document) in &props.inline {
@@ -227,6 +258,11 @@ async fn see(cloud: &Aws, name: &str) -> Result<Option<Seen>> {
         tags: tags_of(role.tags()),
         arn: Arn(role.arn().to_owned()),
         unique_id: role.role_id().to_owned(),
+        max_session: role.max_session_duration().unwrap_or_else(shortest_session),
+        boundary: role
+            .permissions_boundary()
+            .and_then(|b| b.permissions_boundary_arn())
+            .map(str::to_owned),
     }))
 }
 

@@ -15,7 +15,7 @@ use super::nat_gateway::NatGatewayId;
 use super::subnet::SubnetId;
 use super::vpc::VpcId;
 use super::vpc_peering::PeeringId;
-use crate::Tags;
+use crate::{Tags, platform};
 
 engine::id! {
     /// `rtb-…`
@@ -70,13 +70,18 @@ pub struct Props {
     pub tags: Tags,
 }
 
-/// IPv6 routes are not shown and not touched: dbxctl makes no IPv6 networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     pub vpc: VpcId,
     pub routes: BTreeMap<Ipv4Net, SeenTarget>,
     pub subnets: BTreeSet<SubnetId>,
     pub tags: Tags,
+    /// Routes for IPv6 blocks and prefix lists, by destination: dbxctl sets none.
+    #[serde(default)]
+    pub other_routes: BTreeMap<String, SeenTarget>,
+    /// Virtual private gateways that may write routes: dbxctl lets none.
+    #[serde(default)]
+    pub propagation: BTreeSet<String>,
 }
 
 impl Kind for RouteTable {
@@ -107,6 +112,8 @@ impl Kind for RouteTable {
             false => diff.update("subnets", subnets, &have.subnets),
         };
         diff.update("tags", tags, &have.tags)
+            .update("other_routes", &BTreeMap::<String, SeenTarget>::new(), &have.other_routes)
+            .update("propagation", &BTreeSet::<String>::new(), &have.propagation)
     }
 
     async fn read(cloud: &Aws, ids: &[RouteTableId]) -> Result<Vec<Option<Seen>>> {
@@ -148,6 +155,17 @@ impl Kind for RouteTable {
             }
             if diff.has("subnets") {
                 update_subnets(cloud, id, &table, &super::bound(&props.subnets)?).await?;
+            }
+        }
+        if diff.has("other_routes") || diff.has("propagation") {
+            let table = one(cloud, id).await?;
+            for destination in other_routes(&table).into_keys() {
+                super::or_absent(delete_other_route(cloud, id, destination).await)?;
+            }
+            for gateway in propagation(&table) {
+                let call = cloud.ec2.disable_vgw_route_propagation();
+                let call = call.route_table_id(&id.0).gateway_id(gateway);
+                call.send().await.named("ec2:DisableVgwRoutePropagation")?;
             }
         }
         super::update_tags(cloud, id, &props.tags, diff).await
@@ -199,6 +217,8 @@ fn seen(table: &types::RouteTable) -> Result<(RouteTableId, Seen)> {
         routes: routes(table)?,
         subnets: associations(table).into_keys().collect(),
         tags: super::tags(table.tags()),
+        other_routes: other_routes(table),
+        propagation: propagation(table),
     };
     Ok((id.into(), seen))
 }
@@ -207,11 +227,9 @@ fn seen(table: &types::RouteTable) -> Result<(RouteTableId, Seen)> {
 pub(super) fn routes(table: &types::RouteTable) -> Result<BTreeMap<Ipv4Net, SeenTarget>> {
     let mut routes = BTreeMap::new();
     for route in table.routes() {
-        let local = route.gateway_id() == Some("local")
-            || route.origin() == Some(&RouteOrigin::CreateRouteTable);
         let propagated = route.origin() == Some(&RouteOrigin::EnableVgwRoutePropagation);
         if let Some(text) = route.destination_cidr_block()
-            && !local
+            && !platform::is_route(route)
             && !propagated
         {
             let block = super::block("ec2:DescribeRouteTables", "destinationCidrBlock", Some(text));
@@ -219,6 +237,30 @@ pub(super) fn routes(table: &types::RouteTable) -> Result<BTreeMap<Ipv4Net, Seen
         }
     }
     Ok(routes)
+}
+
+/// Routes somebody set for something else than an IPv4 block.
+fn other_routes(table: &types::RouteTable) -> BTreeMap<String, SeenTarget> {
+    let set = table.routes().iter().filter(|route| !platform::is_route(route));
+    set.filter_map(|route| {
+        let other = route.destination_ipv6_cidr_block().or(route.destination_prefix_list_id());
+        Some((other?.to_owned(), target(route)))
+    })
+    .collect()
+}
+
+fn propagation(table: &types::RouteTable) -> BTreeSet<String> {
+    let gateways = table.propagating_vgws().iter();
+    gateways.filter_map(|gateway| gateway.gateway_id().map(str::to_owned)).collect()
+}
+
+async fn delete_other_route(cloud: &Aws, table: &RouteTableId, destination: String) -> Result<()> {
+    let call = cloud.ec2.delete_route().route_table_id(&table.0);
+    let call = match destination.starts_with("pl-") {
+        true => call.destination_prefix_list_id(destination),
+        false => call.destination_ipv6_cidr_block(destination),
+    };
+    call.send().await.named("ec2:DeleteRoute").map(drop)
 }
 
 fn target(route: &types::Route) -> SeenTarget {
@@ -412,6 +454,8 @@ mod tests {
             ("10.1.0.0/16".parse().unwrap(), SeenTarget::Other("vgw-1".to_owned())),
         ]);
         assert_eq!(routes(&table).unwrap(), expected);
+        let everywhere = ("::/0".to_owned(), SeenTarget::InternetGateway("igw-1".into()));
+        assert_eq!(other_routes(&table), BTreeMap::from([everywhere]));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::security_group::GroupId;
 use super::subnet::SubnetId;
 use super::vpc::VpcId;
 use crate::Tags;
+use crate::platform;
 use crate::policy::Policy;
 
 engine::id! {
@@ -53,7 +54,7 @@ pub struct Props {
     pub groups: BTreeSet<Ref<GroupId>>,
     /// Whether the service's own names lead here inside the VPC. Interface endpoints only.
     pub private_dns: bool,
-    /// `None` is the platform's own, which lets everything through; then it is not compared.
+    /// `None` is the platform's own, which lets everything through.
     pub policy: Option<Policy>,
     pub tags: Tags,
 }
@@ -113,9 +114,10 @@ impl Kind for VpcEndpoint {
             .update("groups", groups, &have.groups)
             .update("private_dns", private_dns, &have.private_dns)
             .update("tags", tags, &have.tags);
+        let open = have.policy.as_ref().is_none_or(|p| *p == platform::endpoint_policy());
         let diff = match policy {
-            Some(policy) => diff.update("policy", policy, &have.policy),
-            None => diff,
+            None if open => diff,
+            policy => diff.update("policy", policy, &have.policy),
         };
         // The service's owner has refused it, or it has run out: only another one will do.
         if lost(&have.state) { diff.replace("state", &"available", &have.state) } else { diff }
@@ -211,6 +213,7 @@ impl Kind for VpcEndpoint {
             let groups = super::bound(&props.groups)?;
             let dns = props.private_dns != now.private_dns && props.flavour == Flavour::Interface;
             let policy = props.policy.as_ref().filter(|_| diff.has("policy"));
+            let reset = diff.has("policy") && policy.is_none();
             let call = cloud
                 .ec2
                 .modify_vpc_endpoint()
@@ -222,7 +225,8 @@ impl Kind for VpcEndpoint {
                 .set_add_security_group_ids(super::only_in(&groups, &now.groups))
                 .set_remove_security_group_ids(super::only_in(&now.groups, &groups))
                 .set_private_dns_enabled(dns.then_some(props.private_dns))
-                .set_policy_document(policy.map(Policy::to_json).transpose()?);
+                .set_policy_document(policy.map(Policy::to_json).transpose()?)
+                .set_reset_policy(reset.then_some(true));
             call.send().await.named("ec2:ModifyVpcEndpoint")?;
         }
         super::update_tags(cloud, id, &props.tags, diff).await
@@ -285,8 +289,8 @@ fn seen(endpoint: &types::VpcEndpoint) -> Result<(VpcEndpointId, Seen)> {
         groups: endpoint.groups().iter().filter_map(|g| g.group_id()).map(GroupId::from).collect(),
         private_dns: flavour == Flavour::Interface
             && endpoint.private_dns_enabled().unwrap_or(false),
-        // A policy we cannot make sense of differs from any we want, so it is shown and replaced.
-        policy: endpoint.policy_document().and_then(|text| Policy::from_json(text).ok()),
+        // One we cannot make sense of counts as one that says nothing, which differs from any we want.
+        policy: endpoint.policy_document().map(|text| Policy::from_json(text).unwrap_or_default()),
         tags: super::tags(endpoint.tags()),
         state: state(endpoint),
         dns_names: endpoint

@@ -50,6 +50,9 @@ pub struct Seen {
     pub peer_region: Option<String>,
     pub accept: bool,
     pub dns_resolution: bool,
+    /// The same of the other side, where it is ours to change.
+    #[serde(default)]
+    pub peer_dns_resolution: Option<bool>,
     pub tags: Tags,
     /// As the API says: `pending-acceptance`, `active`, …
     pub status: String,
@@ -87,7 +90,9 @@ impl Kind for VpcPeering {
         }
         // Options can be set on an active connection only.
         if *accept || have.status == "active" {
-            diff = diff.update("dns_resolution", dns_resolution, &have.dns_resolution);
+            let both = have.peer_dns_resolution.is_none_or(|theirs| theirs == have.dns_resolution);
+            let now = if both { have.dns_resolution } else { !dns_resolution };
+            diff = diff.update("dns_resolution", dns_resolution, &now);
         }
         diff = diff.update("tags", tags, &have.tags);
         if lost(&have.status) { diff.replace("status", &"active", &have.status) } else { diff }
@@ -234,7 +239,8 @@ fn seen(peering: &types::VpcPeeringConnection) -> Result<(PeeringId, Seen)> {
         peer_account,
         peer_region,
         accept: matches!(status(peering), "active" | "provisioning"),
-        dns_resolution: resolves(ours) && (!one_owner || resolves(theirs)),
+        dns_resolution: resolves(ours),
+        peer_dns_resolution: one_owner.then(|| resolves(theirs)),
         tags: super::tags(peering.tags()),
         status: status(peering).to_owned(),
     };

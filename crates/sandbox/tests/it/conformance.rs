@@ -226,3 +226,61 @@ async fn an_update_touches_no_other_field() {
         }
     }
 }
+
+/// Fields no example changes, and why.
+const NOT_CHANGED: [(&str, &str); 5] = [
+    // Taking an acceptance back means that the connection is gone.
+    ("aws.vpc_peering", "accept"),
+    // Another account or region cannot be simulated.
+    ("aws.vpc_peering", "peer_account"),
+    ("aws.vpc_peering", "peer_region"),
+    // An object is found by it: with another group it would be another rule set.
+    ("aws.security_group_rules", "group"),
+    ("aws.vpc_endpoint", "flavour"),
+];
+
+/// What others can set although nobody can ask for it.
+fn unasked() -> Vec<(&'static str, &'static str, Value)> {
+    let nat = json!({ "::/0": { "internet_gateway": "igw-1" } });
+    let closed = json!({ "statements": [{ "allow": false, "principals": ["anyone"] }] });
+    vec![
+        ("aws.role", "max_session", json!(43_200)),
+        ("aws.role", "boundary", json!("arn:aws:iam::111122223333:policy/limit")),
+        ("aws.route_table", "other_routes", nat),
+        ("aws.route_table", "propagation", json!(["vgw-1"])),
+        ("aws.vpc_endpoint", "policy", closed),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_field_changed_behind_our_back_is_noticed_and_put_back() {
+    for fixture in all() {
+        let Fixture { resource, kind: name, .. } = &fixture;
+        let fields = resource.props.as_object().expect("props are an object").keys();
+        for field in fields {
+            let covered = fixture.changes.iter().any(|change| change.field == field);
+            let known = NOT_CHANGED.contains(&(*name, field.as_str()));
+            assert!(covered || known, "no example changes {name}.{field}");
+        }
+        let changes = fixture.changes.iter().map(|c| (c.field, c.value.clone()));
+        let others = unasked().into_iter().filter(|(kind, ..)| kind == name);
+        for (field, value) in changes.chain(others.map(|(_, field, value)| (field, value))) {
+            let mut stage = staged(&fixture).await;
+            stage.make(resource).await;
+            let (id, before) = stage.made[&resource.address].clone();
+            let value = stage.bound(&value);
+            stage.cloud.edit(name, &id, |props| props[field] = value).expect("there");
+            let props = stage.wanted(resource);
+            let Some(seen) = stage.read(name, &id).await else { continue };
+            let diff = kind(name).diff(&props, &seen).expect("comparable");
+            assert!(!diff.is_empty(), "{name}.{field} was changed, and nobody noticed: {seen}");
+            if !diff.replaces() {
+                stage.converge(&resource.address, &id, &props).await;
+                let after = &stage.made[&resource.address].1;
+                let diff = kind(name).diff(&stage.wanted(resource), after).expect("comparable");
+                assert!(diff.is_empty(), "{name}.{field}: {diff:?}");
+                assert_eq!(after.get("arn"), before.get("arn"), "{name} is another object");
+            }
+        }
+    }
+}
