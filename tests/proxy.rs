@@ -255,13 +255,14 @@ impl Journal {
             }
         }
         let mut kill = None;
-        if mutating && let Some((only, n, side)) = &mut state.kill {
-            if only.as_ref().is_none_or(|only| *only == action) {
-                *n -= 1;
-                if *n == 0 {
-                    kill = Some(*side);
-                    state.kill = None;
-                }
+        if mutating
+            && let Some((only, n, side)) = &mut state.kill
+            && only.as_ref().is_none_or(|only| *only == action)
+        {
+            *n -= 1;
+            if *n == 0 {
+                kill = Some(*side);
+                state.kill = None;
             }
         }
         state.under_way += 1;

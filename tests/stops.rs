@@ -199,6 +199,7 @@ fn killed_at_every_call_the_next_run_finishes() {
 
 /// What CI systems do: SIGINT, 7.5 s later SIGTERM, 2.5 s later SIGKILL. In a cloud that takes its
 /// time nothing is lost, and without a call that hangs the first signal is enough.
+#[expect(clippy::disallowed_methods, reason = "the pauses of the CI system")]
 #[test]
 fn the_signals_of_a_ci_system_lose_nothing() {
     let [graph, _] = graphs();
