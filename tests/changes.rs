@@ -602,9 +602,12 @@ fn refused(edit: &Edit, problems: &[Problem], table: &mut Table) -> String {
     text
 }
 
-/// The message without the ids at its end.
-fn plain(message: &str) -> &str {
-    message.split("; a new one in place of").next().unwrap_or(message)
+/// The message without ids of the sandbox, which say nothing.
+fn plain(message: &str) -> String {
+    let message = message.split("; a new one in place of").next().unwrap_or(message);
+    let is_id = |word: &str| word.len() >= 16 && word.bytes().all(|b| b.is_ascii_digit());
+    let words = message.split('`').map(|word| if is_id(word) { "…" } else { word });
+    words.collect::<Vec<_>>().join("`")
 }
 
 fn done(edit: &Edit, plan: &Plan, table: &mut Table) -> String {
