@@ -423,13 +423,15 @@ mod tests {
     }
 
     #[test]
-    fn success_without_json_is_a_failed_sign_in() {
+    fn a_page_is_a_failed_sign_in_and_a_torn_answer_is_a_doubt() {
         let mut headers = HeaderMap::new();
         let class = |answer: Result<Answer>| answer.map(|a| a.body).map_err(|e| e.class);
         assert_eq!(class(sort("GET /x", 200, &headers, "")), Ok(Value::Null));
         assert_eq!(class(sort("GET /x", 201, &headers, "[]")), Ok(Value::Array(Vec::new())));
-        for text in ["<html>sign in</html>", "hello"] {
-            assert_eq!(class(sort("GET /x", 200, &headers, text)), Err(Class::Denied), "{text}");
+        for (text, expected) in
+            [("<html>sign in</html>", Class::Denied), ("{\"workspace_id\": 12", Class::Transient)]
+        {
+            assert_eq!(class(sort("GET /x", 200, &headers, text)), Err(expected), "{text}");
         }
         headers.insert(LOCATION, "https://h/login?code=secret".parse().unwrap());
         let error = sort("GET /x", 302, &headers, "").err().unwrap();
