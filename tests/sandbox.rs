@@ -156,6 +156,30 @@ fn a_second_workspace_leaves_the_first_alone() {
     stack.run(&["plan", &one, "--detailed-exitcode"], 0);
 }
 
+/// What is shared is used by all; what is one workspace's own is nobody else's.
+#[test]
+fn a_plan_names_who_uses_what_it_changes() {
+    let stack = Stack::new("instant");
+    let mut both = spec(&["wk1", "wk2"]);
+    let file = stack.write("spec.json", &both);
+    stack.run(&["apply", &file, "--yes"], 0);
+    both["tags"] = json!({ "owner": "somebody" });
+    let file = stack.write("tagged.json", &both);
+    let plan: Value =
+        serde_json::from_str(&stack.run(&["plan", &file, "--format", "json"], 0).stdout).unwrap();
+    let used_by = plan["used_by"].as_object().expect("shared things are used");
+    let names = |address: &str| -> Vec<&str> {
+        let users = used_by[address].as_array().expect("a list");
+        users.iter().map(|user| user["name"].as_str().expect("a name")).collect()
+    };
+    for shared in ["aws.vpc/main", "aws.vpc_endpoint/main.s3", "aws.security_group/main.endpoints"]
+    {
+        assert_eq!(names(shared), ["scenario-wk1", "scenario-wk2"], "{shared}");
+    }
+    let own: Vec<&String> = used_by.keys().filter(|address| address.contains("/wk")).collect();
+    assert_eq!(own, Vec::<&String>::new());
+}
+
 /// Promise: killed at any moment, the next apply ends in the same place.
 #[test]
 fn killed_twenty_times_it_still_gets_there() {

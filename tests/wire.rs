@@ -129,6 +129,9 @@ fn comes_and_goes(run: &Run) {
     run.apply();
     run.is_applied();
     run.plan_is_empty();
+    run.lose_state();
+    run.rebuild().expect(0);
+    run.plan_is_empty();
     run.destroy();
     run.is_empty();
 }
@@ -163,9 +166,17 @@ impl Run {
         self.clouds.dbxctl(&[&[verb, &spec], options].concat())
     }
 
+    fn rebuild(&self) -> crate::clouds::Output {
+        self.clouds.dbxctl(&["state", "rebuild", &self.file("spec.json")])
+    }
+
     #[track_caller]
     fn apply(&self) {
         self.dbxctl("apply", &["--yes"]).expect(0);
+    }
+
+    fn lose_state(&self) {
+        fs::remove_dir_all(self.clouds.folder().join("state")).expect("there is a state");
     }
 
     #[track_caller]

@@ -159,7 +159,11 @@ impl Users {
                 };
                 users.extend(self.of(kind, id));
             }
+            // What is shared and needs something of one workspace only lists it: it does not make the
+            // others stand on that.
+            let of_one = record.is_some_and(|r| matches!(r.group, Group::Workspace(_)));
             let needing = state.resources.iter().filter(|(_, r)| r.needs.contains(at));
+            let needing = needing.filter(|(_, r)| !(of_one && matches!(r.group, Group::Shared(_))));
             open.extend(needing.map(|(a, _)| a).filter(|a| met.insert(a)));
         }
         users
