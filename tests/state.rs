@@ -185,3 +185,25 @@ fn addresses_are_moved_and_forgotten_by_hand() {
     state(&["forget", "aws.vpc/main"], 0);
     assert_eq!(stack.list(&file).len(), before.len() - 1);
 }
+
+#[test]
+fn a_stack_does_not_move_to_another_place() {
+    let stack = Stack::new("instant");
+    let here = stack.write("here.json", &spec(&[]));
+    stack.run(&["apply", &here, "--yes"], 0);
+    let before = ids(&stack, &here);
+    for (part, field, place) in [
+        ("aws", "account", "444455556666"),
+        ("databricks", "account", "0f0e0d0c-0b0a-0908-0706-050403020100"),
+    ] {
+        let mut elsewhere = spec(&[]);
+        elsewhere[part][field] = json!(place);
+        let elsewhere = stack.write("elsewhere.json", &elsewhere);
+        for command in ["plan", "apply", "destroy"] {
+            let said = stack.run(&[command, &elsewhere], 3).stderr;
+            assert!(said.contains("the spec asks for") && said.contains(place), "{said}");
+        }
+    }
+    assert_eq!(ids(&stack, &here), before);
+    stack.run(&["destroy", &here, "--yes"], 0);
+}

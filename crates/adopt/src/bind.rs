@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{Address, Graph, Output, Role, as_output};
+use engine::{Address, Graph, Output, Role, as_output, as_set};
 use serde_json::Value;
 
 use crate::gather::Gathered;
@@ -165,17 +165,5 @@ fn named(props: &Value, seen: &Value, met: &mut Vec<(Output, Value)>) {
             }
         }
         _ => {}
-    }
-}
-
-/// The value with its lists sorted: every list in props is a set.
-fn as_set(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => {
-            let mut items: Vec<Value> = items.iter().map(as_set).collect();
-            items.sort_by_cached_key(Value::to_string);
-            Value::Array(items)
-        }
-        other => engine::canonical(other),
     }
 }

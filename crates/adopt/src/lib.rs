@@ -205,8 +205,8 @@ impl Work<'_> {
     fn misfits(&self, graph: &Graph, bound: &Bound) -> Vec<Misfit> {
         let mut found = Vec::new();
         let mut wrong: BTreeSet<&Address> = BTreeSet::new();
-        for address in parents_first(graph) {
-            let Some(node) = graph.nodes.get(address) else { continue };
+        for address in engine::parents_first(graph) {
+            let Some((address, node)) = graph.nodes.get_key_value(&address) else { continue };
             let Role::Managed { props } = &node.role else { continue };
             let roots = engine::outputs(props);
             if roots.iter().any(|o| wrong.contains(&o.address)) {
@@ -450,31 +450,4 @@ fn chosen(object: &Value) -> BTreeMap<String, String> {
     let tags = object.get("tags").and_then(Value::as_object).into_iter().flatten();
     let tags = tags.filter(|(key, _)| !key.starts_with(MARK));
     tags.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
-}
-
-/// The graph's addresses so that each comes after those it refers to.
-fn parents_first(graph: &Graph) -> Vec<&Address> {
-    fn visit<'g>(
-        graph: &'g Graph,
-        at: &'g Address,
-        order: &mut Vec<&'g Address>,
-        met: &mut BTreeSet<&'g Address>,
-    ) {
-        if !met.insert(at) {
-            return;
-        }
-        if let Some(Role::Managed { props }) = graph.nodes.get(at).map(|n| &n.role) {
-            for output in engine::outputs(props) {
-                if let Some((to, _)) = graph.nodes.get_key_value(&output.address) {
-                    visit(graph, to, order, met);
-                }
-            }
-        }
-        order.push(at);
-    }
-    let (mut order, mut met) = (Vec::new(), BTreeSet::new());
-    for address in graph.nodes.keys() {
-        visit(graph, address, &mut order, &mut met);
-    }
-    order
 }

@@ -54,7 +54,7 @@ impl Builder<'_> {
                 }
                 let address = format!("{workspace}.node-{name}");
                 let full_name = names::iam(&[&spec.name, workspace, "node", name]);
-                let role_name = self.role_name(&address, full_name.clone());
+                let role_name = self.role_name(workspace, &address, full_name.clone());
                 let tags = self.tags(&format!("{workspace}-node-{name}"));
                 let trust = Statement {
                     allow: true,

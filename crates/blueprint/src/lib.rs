@@ -13,6 +13,8 @@ mod storage;
 mod vpc;
 mod workspace;
 
+use std::collections::BTreeMap;
+
 use engine::{Graph, Group, Handle, Kind};
 use kinds::Tags;
 use kinds::aws::role::Role;
@@ -26,6 +28,7 @@ pub use mistakes::mistakes;
 /// the graph leaves out what has no sense.
 pub fn expand(spec: &Spec) -> Graph {
     let mut graph = Graph::new(&spec.name);
+    graph.home = home(spec);
     for name in &spec.allow_deletion {
         graph.deletion_allowed.insert(Group::Workspace(name.clone()));
     }
@@ -45,6 +48,15 @@ pub fn expand(spec: &Spec) -> Graph {
     builder.graph
 }
 
+fn home(spec: &Spec) -> BTreeMap<String, String> {
+    let all = [
+        ("AWS account", &spec.aws.account),
+        ("Databricks account", &spec.databricks.account),
+        ("region", &spec.region),
+    ];
+    all.into_iter().map(|(what, place)| (what.to_owned(), place.clone())).collect()
+}
+
 struct Builder<'a> {
     spec: &'a Spec,
     graph: Graph,
@@ -58,9 +70,11 @@ impl Builder<'_> {
         tags
     }
 
-    /// The name of the role at that address: its label's, else the one given.
-    fn role_name(&self, address: &str, name: String) -> String {
-        let label = self.spec.labels.get(&format!("{}/{address}", Role::NAME));
+    /// The name of a role of that workspace: its label's, else the one given.
+    fn role_name(&self, workspace: &str, place: &str, name: String) -> String {
+        let group = Group::Workspace(workspace.to_owned());
+        let address = self.graph.address_of(Role::NAME, place, &group);
+        let label = self.spec.labels.get(address.as_str());
         label.and_then(|l| l.name.clone()).unwrap_or(name)
     }
 

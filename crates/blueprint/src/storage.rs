@@ -135,7 +135,7 @@ impl Builder<'_> {
     ) -> Handle<Role> {
         let address = format!("{name}.catalog");
         let role_name = names::iam(&[&self.spec.name, name, "catalog"]);
-        let role_name = self.role_name(&address, role_name);
+        let role_name = self.role_name(name, &address, role_name);
         let own_arn = self.role_arn(&role_name);
         let master = regions::partition(&self.spec.region).uc_master_role_arn.as_str();
         let principals = [master, &own_arn].map(|arn| Principal::Aws(Ref::Known(Arn::from(arn))));

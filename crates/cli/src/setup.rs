@@ -234,9 +234,13 @@ pub(crate) fn connect(target: &Target, access: &Access, graph: Option<&Graph>) -
             ));
         }
     };
+    Ok(live(clients))
+}
+
+fn live(clients: Clients) -> Session {
     let live = Live { env: clients, kinds: kinds::KINDS };
     let cloud = Box::new(Paced::new(live, kinds(), limit));
-    Ok(Session { cloud, settings: Settings::default() })
+    Session { cloud, settings: Settings::default() }
 }
 
 /// Where to look when no spec says it.
@@ -276,17 +280,15 @@ pub(crate) async fn explore(given: &Given, global: &Global) -> Result<(Session, 
     }
     let clients = clients(&target).await?;
     if given.aws.is_none() {
-        let settings = Settings::default();
-        target.aws_account = engine::patiently(settings, || clients.aws.identity()).await?.account;
+        target.aws_account = identity(&clients.aws).await?.account;
+    } else {
+        check_aws_identity(&target, &clients.aws).await?;
     }
     if given.databricks.is_none() {
         target.databricks_account = clients.databricks.config().account_id().to_owned();
     }
-    check_aws_identity(&target, &clients.aws).await?;
     check_databricks_account(&target, &clients)?;
-    let live = Live { env: clients, kinds: kinds::KINDS };
-    let cloud = Box::new(Paced::new(live, kinds(), limit));
-    Ok((Session { cloud, settings: Settings::default() }, accounts(&target)))
+    Ok((live(clients), accounts(&target)))
 }
 
 /// Calls a service may take. EC2 and IAM publish token buckets that these stay below; the account
@@ -356,10 +358,14 @@ pub(crate) fn databricks_config(target: &Target) -> Result<databricks::Config> {
     })
 }
 
-async fn check_aws_identity(target: &Target, aws: &aws::Aws) -> Result<()> {
+async fn identity(aws: &aws::Aws) -> Result<aws::Identity> {
     // The first call of a run: what is wrong here for long is more likely a wrong address.
     let settings = Settings { patience: Duration::from_secs(30), ..Settings::default() };
-    let identity = engine::patiently(settings, || aws.identity()).await?;
+    Ok(engine::patiently(settings, || aws.identity()).await?)
+}
+
+async fn check_aws_identity(target: &Target, aws: &aws::Aws) -> Result<()> {
+    let identity = identity(aws).await?;
     if identity.account != target.aws_account {
         return Err(Fail::new(
             Exit::Refused,

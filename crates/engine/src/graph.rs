@@ -91,6 +91,9 @@ impl Node {
 pub struct Graph {
     /// Keys the state and marks the objects.
     pub stack: String,
+    /// Where the clouds are, by what that is called (`AWS account`, `region`). Objects stay where they were
+    /// made, so a stack that has any cannot be planned for elsewhere.
+    pub home: BTreeMap<String, String>,
     pub nodes: BTreeMap<Address, Node>,
     /// Groups whose precious resources (workspaces, buckets) the spec allows to be deleted or replaced.
     pub deletion_allowed: BTreeSet<Group>,
@@ -159,6 +162,7 @@ impl Graph {
     pub fn new(stack: &str) -> Self {
         Graph {
             stack: stack.to_owned(),
+            home: BTreeMap::new(),
             nodes: BTreeMap::new(),
             deletion_allowed: BTreeSet::new(),
             emptying_allowed: BTreeSet::new(),
@@ -205,21 +209,33 @@ impl Graph {
         }
     }
 
-    /// Where a resource belongs: its present address and group if it was renamed.
-    fn place(&mut self, kind: &str, name: &str, group: &Group) -> (Address, Group) {
+    /// The address a resource of that name gets when it is added to the group: its present one if it was
+    /// renamed.
+    pub fn address_of(&self, kind: &str, name: &str, group: &Group) -> Address {
+        self.placed(kind, name, group).0
+    }
+
+    /// Where a resource belongs, and by which addresses it may still be known.
+    fn placed(&self, kind: &str, name: &str, group: &Group) -> (Address, Group, Vec<Address>) {
         let (mut address, mut group) = (Address::new(kind, name), group.clone());
+        let mut former = Vec::new();
         for Rename { from, to } in &self.renames {
             if from.0 != group {
                 continue;
             }
             if let Some(rest) = rest(&from.1, address.name()) {
                 let renamed = Address::new(kind, &format!("{}{rest}", to.1));
-                let mut former = self.moved.remove(&address).unwrap_or_default();
-                former.push(address);
-                self.moved.insert(renamed.clone(), former);
-                address = renamed;
+                former.push(std::mem::replace(&mut address, renamed));
             }
             group = to.0.clone();
+        }
+        (address, group, former)
+    }
+
+    fn place(&mut self, kind: &str, name: &str, group: &Group) -> (Address, Group) {
+        let (address, group, former) = self.placed(kind, name, group);
+        if !former.is_empty() {
+            self.moved.insert(address.clone(), former);
         }
         (address, group)
     }

@@ -25,7 +25,7 @@ pub use kind::{
 pub use pace::{Limit, Paced};
 pub use plan::{
     Action, Headline, LastAsked, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step,
-    Summary, Why, drift, plan,
+    Summary, Why, drift, parents_first, plan,
 };
 pub use refresh::{World, late, refresh};
 pub use state::{
@@ -33,7 +33,7 @@ pub use state::{
     PushError, Rebuilt, Record, State, StateError, StateFile, StatePlace, Status, Store,
     parse_state, push, rebuild,
 };
-pub use value::{Address, Output, Ref, as_output, bind, canonical, output_json, outputs};
+pub use value::{Address, Output, Ref, as_output, as_set, bind, canonical, output_json, outputs};
 pub use world::{Cloud, Kinds, Live};
 
 /// Goes into every file we write.

@@ -152,6 +152,22 @@ pub fn bind(value: &Value, known: &impl Fn(&Output) -> Option<Value>) -> Value {
     }
 }
 
+/// The value with its objects sorted by key and all its lists sorted, for comparing where every list is
+/// a set.
+pub fn as_set(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(as_set).collect();
+            items.sort_by_cached_key(Value::to_string);
+            Value::Array(items)
+        }
+        Value::Object(fields) => {
+            canonical(&fields.iter().map(|(name, field)| (name.clone(), as_set(field))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// The reference as JSON.
 pub fn output_json(output: &Output) -> Value {
     json!({ MARKER: output })

@@ -6,9 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cloud::{Class, Error, Result};
-use engine::{
-    Address, Cloud, Diff, Effect, Found, Graph, Mark, Role, Scope, Wanted, bind, canonical,
-};
+use engine::{Address, Cloud, Diff, Effect, Found, Graph, Mark, Role, Scope, Wanted, as_set, bind};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
@@ -655,19 +653,4 @@ fn match_found(
         }
     };
     Some(if ours { Found::Ours(id) } else { Found::Foreign(id) })
-}
-
-/// The value with all lists sorted: every list in props is a set.
-fn as_set(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => {
-            let mut items: Vec<Value> = items.iter().map(as_set).collect();
-            items.sort_by_cached_key(Value::to_string);
-            Value::Array(items)
-        }
-        Value::Object(fields) => {
-            canonical(&fields.iter().map(|(name, field)| (name.clone(), as_set(field))).collect())
-        }
-        other => other.clone(),
-    }
 }

@@ -120,6 +120,29 @@ fn a_neighbour_moves_nothing() {
     }
 }
 
+/// What a role is called also stands in the permission to pass it on.
+#[test]
+fn a_labelled_role_keeps_its_name_when_its_workspace_is_renamed() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/customer-vpc.yaml");
+    let text = std::fs::read_to_string(file).expect("a readable example");
+    let mut spec = parse("customer-vpc", &text);
+    let (first, workspace) = spec.workspaces.pop_first().expect("a workspace");
+    let profile = workspace.instance_profiles.keys().next().expect("an instance profile").clone();
+    spec.workspaces.insert("renamed".to_owned(), workspace);
+    spec.moved.workspaces.insert(first, "renamed".to_owned());
+    let address = format!("aws.role/renamed.node-{profile}");
+    let label = spec::Label { name: Some("chosen".to_owned()), ..spec::Label::default() };
+    spec.labels.insert(address.clone(), label);
+    let graph = blueprint::expand(&spec);
+    let Role::Managed { props } = &graph.nodes[&engine::Address::from(address)].role else {
+        panic!("it is ours");
+    };
+    assert_eq!(props["name"], "chosen");
+    let policies =
+        serde_json::to_string(&graph.nodes.values().map(|n| format!("{n:?}")).collect::<Vec<_>>());
+    assert!(policies.expect("text").contains(":role/chosen"), "it may be passed on");
+}
+
 #[test]
 fn the_order_of_maps_does_not_matter() {
     for (name, spec) in examples() {

@@ -44,6 +44,7 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
     with_state(&access.state, &holder("dbxctl destroy"), async |held| {
         let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
         let mut nothing = Graph::new(&loaded.target.stack);
+        nothing.home.clone_from(&loaded.graph.home);
         // The command itself is the consent.
         nothing.deletion_allowed = held
             .peek(|state| state.resources.values().map(|record| record.group.clone()).collect());

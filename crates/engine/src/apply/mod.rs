@@ -156,6 +156,10 @@ fn fresh(plan: &Plan, state: &State) -> Result<(), Stale> {
 /// # Errors
 /// Only when the bookkeeping before the first step cannot be saved; failures of steps are in the outcome.
 pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, StateError> {
+    let home = plan.home.clone();
+    if !home.is_empty() && run.store.peek(|state| state.home != home) {
+        run.store.append(Entry::Home { home }).await?;
+    }
     for Move { from, to } in plan.moved.iter().cloned() {
         run.store.append(Entry::Move { from, to }).await?;
     }

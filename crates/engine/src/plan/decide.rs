@@ -59,7 +59,7 @@ pub(super) fn decide(
 }
 
 /// The graph's addresses so that each comes after all it needs or is checked against; by name where that leaves a choice.
-pub(crate) fn parents_first(graph: &Graph) -> Vec<Address> {
+pub fn parents_first(graph: &Graph) -> Vec<Address> {
     let mut order = Vec::new();
     let mut done = BTreeSet::new();
     for address in graph.nodes.keys() {

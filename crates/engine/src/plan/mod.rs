@@ -5,10 +5,10 @@ mod drift;
 mod headline;
 mod order;
 
-pub(crate) use decide::parents_first;
+pub use decide::parents_first;
 pub use drift::{LastAsked, drift};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct Plan {
     pub serial: u64,
     /// Hash of the graph the spec expands to.
     pub graph_sha256: String,
+    /// Where the clouds are, for the state to remember.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub home: BTreeMap<String, String>,
     pub steps: Vec<Step>,
     /// Resources that stay as they are.
     pub unchanged: usize,
@@ -197,6 +200,7 @@ pub fn plan(
     world: &World,
     kinds: Kinds,
 ) -> Result<Plan, Vec<Problem>> {
+    at_home(graph, state)?;
     let (state, moved) = state.renamed(graph);
     let decisions = decide::decide(graph, &state, world, kinds)?;
     let steps = order::steps(decisions.drafts, graph, &state, kinds)?;
@@ -204,6 +208,31 @@ pub fn plan(
     let (notes, related) = (decisions.notes, decisions.related);
     let plan = Plan::of(graph, &state, steps, decisions.unchanged);
     Ok(Plan { headlines, notes, moved, related, ..plan })
+}
+
+/// Objects cannot be moved to other clouds, and are not seen from there.
+fn at_home(graph: &Graph, state: &State) -> Result<(), Vec<Problem>> {
+    if state.resources.is_empty() {
+        return Ok(());
+    }
+    let away = state.home.iter().filter_map(|(what, was)| {
+        let is = graph.home.get(what).filter(|is| *is != was)?;
+        Some(Problem {
+            address: Address::new("stack", &graph.stack),
+            fields: vec![what.clone()],
+            message: format!(
+                "its {} objects are in {what} {was}, the spec asks for {what} {is}",
+                state.resources.len()
+            ),
+            help: Some(
+                "nothing can be moved there: give the new place a spec with another `name`, and `dbxctl \
+                 destroy` this one when it is no longer needed"
+                    .to_owned(),
+            ),
+        })
+    });
+    let away: Vec<Problem> = away.collect();
+    if away.is_empty() { Ok(()) } else { Err(away) }
 }
 
 fn fingerprint(graph: &Graph) -> String {
@@ -244,6 +273,7 @@ impl Plan {
             lineage: state.lineage.clone(),
             serial: state.serial,
             graph_sha256: fingerprint(graph),
+            home: graph.home.clone(),
             steps,
             unchanged,
             headlines: Vec::new(),

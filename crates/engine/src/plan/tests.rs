@@ -246,6 +246,30 @@ fn what_the_world_looks_like_decides() {
 }
 
 #[test]
+fn what_has_objects_stays_where_it_is() {
+    let in_region = |region: &str, wanted: &[(&str, Value)]| {
+        let mut graph = graph(wanted);
+        graph.home =
+            [("account", "1"), ("region", region)].map(|(a, b)| (a.into(), b.into())).into();
+        graph
+    };
+    let here = in_region("here", &[("t.plain/a", props(&[], &[], 1))]);
+    let (mut state, world) = applied(&here);
+    let there = in_region("there", &[]);
+    assert!(plan(&there, &state, &world, TOYS).is_ok(), "nobody knows where an old state is");
+    state.home.clone_from(&here.home);
+    assert!(plan(&here, &state, &world, TOYS).unwrap().is_empty());
+    let problems = plan(&there, &state, &world, TOYS).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(
+        problems[0].to_string(),
+        "stack/s: its 1 objects are in region here, the spec asks for region there"
+    );
+    state.resources.clear();
+    assert!(plan(&there, &state, &world, TOYS).unwrap().is_empty());
+}
+
+#[test]
 fn a_second_create_first_replacement_gets_the_next_name() {
     let wanted =
         graph(&[("t.first/f", props(&["t.plain/a"], &[], 1)), ("t.plain/a", props(&[], &[], 1))]);

@@ -25,6 +25,9 @@ pub struct State {
     pub lineage: String,
     /// Counts the entries ever applied.
     pub serial: u64,
+    /// Where the objects are: see [`Graph::home`]. Empty until the first apply.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub home: BTreeMap<String, String>,
     pub resources: BTreeMap<Address, Record>,
 }
 
@@ -119,6 +122,8 @@ pub enum Entry {
     Forget { address: Address },
     /// The resource has another address; the object stays as it is.
     Move { from: Address, to: Address },
+    /// Before anything is made in these clouds.
+    Home { home: BTreeMap<String, String> },
     /// The resource hangs together with others in another way than before.
     Relate { address: Address, needs: BTreeSet<Address>, group: Group },
 }
@@ -132,6 +137,7 @@ impl State {
             stack: stack.to_owned(),
             lineage,
             serial: 0,
+            home: BTreeMap::new(),
             resources: BTreeMap::new(),
         }
     }
@@ -195,6 +201,7 @@ impl State {
                 self.resources.remove(address);
             }
             Entry::Move { from, to } => self.moved(from, to),
+            Entry::Home { home } => self.home = home.clone(),
             Entry::Relate { address, needs, group } => {
                 if let Some(record) = self.resources.get_mut(address) {
                     record.needs = needs.clone();

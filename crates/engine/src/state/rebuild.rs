@@ -32,6 +32,9 @@ pub fn rebuild(graph: &Graph, state: &State, world: &World, kinds: Kinds) -> Reb
     // Nobody knows when they were made: so long ago that everybody knows them.
     let at = Timestamp::UNIX_EPOCH;
     let mut rebuilt = Rebuilt::default();
+    if !graph.home.is_empty() && state.home != graph.home {
+        rebuilt.entries.push(Entry::Home { home: graph.home.clone() });
+    }
     let mut present: BTreeMap<Address, (String, Value)> = BTreeMap::new();
     for address in parents_first(graph) {
         let node = &graph.nodes[&address];
@@ -81,16 +84,16 @@ pub fn rebuild(graph: &Graph, state: &State, world: &World, kinds: Kinds) -> Reb
             continue;
         };
         rebuilt.found += 1;
+        let seen = seen(&id);
         rebuilt.entries.push(Entry::Settled {
             address: address.clone(),
             props,
-            seen: seen(&id),
+            seen: seen.clone(),
             needs: node.needs(),
             group: node.group.clone(),
             changed: false,
             at,
         });
-        let seen = seen(&id);
         present.insert(address, (id, seen));
     }
     rebuilt

@@ -17,7 +17,7 @@ struct Step {
 
 /// `STEPS[n - 1]` leads from format n to n + 1.
 const STEPS: [Step; FORMAT as usize - 1] = [
-    // 2 has one entry more (`move`): programs that know only 1 must not go on from a log with it.
+    // 2 has two entries more (`move`, `home`): programs that know only 1 must not go on from a log with them.
     Step { state: |_| (), entry: |_| () },
 ];
 
