@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Address, Group, Handle, Ref, known};
+use facts::ports::Ports;
 use kinds::aws::route_table::{self, RouteTable, Target};
 use kinds::aws::security_group::{self, GroupId, SecurityGroup};
 use kinds::aws::security_group_rules::{self, Peer, Rule, SecurityGroupRules};
@@ -13,7 +14,7 @@ use kinds::databricks::private_access_settings::{
 };
 use kinds::databricks::vpc_endpoint::RegistrationId;
 use kinds::databricks::workspace::{self, Workspace};
-use spec::{AccessLevel, Link, Nat, Tier};
+use spec::{AccessLevel, Host, Link, Nat, Remote, Tier};
 
 use crate::cidr;
 use crate::peering::{Connection, everything};
@@ -68,7 +69,7 @@ impl Builder<'_> {
             self.tables(&group, name, network, &subnets.made, per_zone, &connections, &mut nodes);
             nodes.subnets.extend(subnets.made.into_values());
             if wanted.security_group.is_none() {
-                self.node_rules(&group, name, &connections, &mut nodes);
+                self.node_rules(&group, name, &wanted.uses, &connections, &mut nodes);
             }
             all.insert(name.clone(), nodes);
         }
@@ -184,6 +185,7 @@ impl Builder<'_> {
         &mut self,
         group: &Group,
         name: &str,
+        uses: &spec::Uses,
         connections: &[&Connection],
         nodes: &mut Nodes,
     ) {
@@ -196,8 +198,23 @@ impl Builder<'_> {
         });
         let mut ingress = BTreeSet::from(between);
         let mut egress = ingress.clone();
-        let ports = facts::ports::node_egress(nodes.private_link, self.govcloud());
-        egress.extend(ports.into_iter().map(|p| tcp(p, Peer::Cidr(anywhere()))));
+        let ports =
+            facts::ports::node_egress(nodes.private_link, self.govcloud(), uses.legacy_metastore());
+        egress.extend(ports.iter().map(|p| tcp(*p, Peer::Cidr(anywhere()))));
+        if uses.lakebase {
+            egress.insert(tcp(facts::ports::LAKEBASE, Peer::Cidr(anywhere())));
+        }
+        for Remote { host, port } in uses.remotes() {
+            let to = match host {
+                Host::Range(range) => range,
+                Host::Name(_) => anywhere(),
+            };
+            let open = ports.iter().any(|p| (p.from..=p.to).contains(&port));
+            if !open {
+                let port = Ports { from: port, to: port, purpose: "what the user named" };
+                egress.insert(tcp(port, Peer::Cidr(to)));
+            }
+        }
         for connection in connections {
             egress.insert(everything(connection.peer()));
             if connection.external.is_some() {

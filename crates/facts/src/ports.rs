@@ -21,6 +21,8 @@ pub const FIPS_RELAY: Ports = ports(2443, 2443, "relay with FIPS encryption");
 pub const METASTORE: Ports = ports(3306, 3306, "built-in Hive metastore");
 /// The relay over PrivateLink; not in GovCloud.
 pub const RELAY: Ports = ports(6666, 6666, "relay over PrivateLink");
+/// Lakebase; the rest of the world calls it Postgres.
+pub const LAKEBASE: Ports = ports(5432, 5432, "Lakebase");
 /// Calls from compute to the control plane (8443), Unity Catalog (8444) and future use.
 pub const CONTROL_PLANE: Ports = ports(8443, 8451, "compute to control plane");
 /// All ports, for traffic between nodes.
@@ -28,9 +30,13 @@ pub const ALL: Ports = ports(0, 65535, "between nodes");
 
 /// What must leave the group of the nodes, besides traffic between them.
 ///
-/// Source: Databricks, "Configure a customer-managed VPC". 6666 with PrivateLink only.
-pub fn node_egress(private_link: bool, govcloud: bool) -> Vec<Ports> {
-    let mut ports = vec![HTTPS, FIPS_RELAY, METASTORE, CONTROL_PLANE];
+/// Source: Databricks, "Configure a customer-managed VPC". 6666 with PrivateLink only, 3306 only while
+/// the built-in metastore is used.
+pub fn node_egress(private_link: bool, govcloud: bool, metastore: bool) -> Vec<Ports> {
+    let mut ports = vec![HTTPS, FIPS_RELAY, CONTROL_PLANE];
+    if metastore {
+        ports.push(METASTORE);
+    }
     if private_link && !govcloud {
         ports.push(RELAY);
     }

@@ -28,6 +28,15 @@ pub struct Region {
     pub scc_relay_privatelink_hostname: Option<String>,
     /// The built-in metastore, in Databricks' account.
     pub legacy_hive_metastore: Option<Metastore>,
+    /// The web application and its API, over the internet.
+    pub web_app_hostname: Option<String>,
+    /// The same over PrivateLink.
+    pub rest_privatelink_hostname: Option<String>,
+    /// Buckets of Databricks that nodes use.
+    #[serde(default)]
+    pub buckets: Buckets,
+    /// The host of the Kinesis streams that nodes write to; not always one of the region itself.
+    pub kinesis_endpoint: Option<String>,
 }
 
 /// Names of Databricks' endpoint services in one region; `None` when no source gives one.
@@ -37,6 +46,17 @@ pub struct EndpointServices {
     pub rest: Option<String>,
     /// For the secure cluster connectivity relay.
     pub scc_relay: Option<String>,
+}
+
+/// Buckets of Databricks in one region, by what nodes use them for; `None` when no source names one.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Buckets {
+    /// Runtime images.
+    pub artifacts: Option<Vec<String>>,
+    /// Logs.
+    pub log: Option<String>,
+    pub system_tables: Option<String>,
+    pub sample_datasets: Option<String>,
 }
 
 /// What a region offers.

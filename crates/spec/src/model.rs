@@ -9,6 +9,8 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::remote::Remote;
+
 /// Databricks workspaces on AWS, and the network below them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +64,14 @@ pub struct Spec {
     /// Without the name here, only an empty bucket can be deleted. Change: in place.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allow_emptying: BTreeSet<String>,
+    /// What must be true of the networks of all workspaces, beyond what they need. `dbxctl check` proves
+    /// it from the spec, and nothing is planned that breaks it. Change: in place.
+    #[serde(default, skip_serializing_if = "Requirements::is_empty")]
+    pub requirements: Requirements,
+    /// Findings of `dbxctl check` that are known and accepted: rule to reason. They are still shown,
+    /// also in every plan. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accept: BTreeMap<String, String>,
     /// Parts of this spec that had other names: former name to present name. Their objects stay as
     /// they are, and so do the names and places dbxctl derived from the former name: keep the entry
     /// as long as they exist. Change: in place.
@@ -71,6 +81,36 @@ pub struct Spec {
     /// deleting them. Change: in place.
     #[serde(default, skip_serializing_if = "Forget::is_empty")]
     pub forget: Forget,
+}
+
+/// What must be true of the networks of all workspaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Requirements {
+    /// Whether nodes may reach anything through the internet. Default: `allowed`. Change: in place.
+    #[serde(default)]
+    pub internet: Internet,
+    /// What nodes must be proven to reach: an id or name from the matrix of `dbxctl check` (`D13`, `sts`),
+    /// or `HOST:PORT`, `ADDRESS:PORT` or `CIDR:PORT`. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reach: BTreeSet<String>,
+}
+
+impl Requirements {
+    fn is_empty(&self) -> bool {
+        *self == Requirements::default()
+    }
+}
+
+/// Whether nodes may go through the internet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Internet {
+    /// As the network has it.
+    #[default]
+    Allowed,
+    /// A way that exists only through a NAT gateway counts as blocked.
+    Forbidden,
 }
 
 /// Former names and present ones.
@@ -362,6 +402,10 @@ pub struct PrivateLink {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(with = "BTreeSet<String>")]
     pub clients: BTreeSet<Ipv4Net>,
+    /// How users' machines learn the private addresses of the workspace names. Default: `vpc` when
+    /// users share the endpoint of the nodes, else nothing. Change: in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_names: Option<UserNames>,
     /// AWS endpoints to Databricks that exist: they are used and registered, not made. Change:
     /// immutable while workspaces use them.
     #[serde(default, rename = "use", skip_serializing_if = "Option::is_none")]
@@ -374,6 +418,18 @@ pub struct PrivateLink {
     /// immutable while workspaces use the endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<PrivateLinkServices>,
+}
+
+/// How users' machines learn private addresses. dbxctl makes none of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserNames {
+    /// They are in the VPC, whose endpoint has private DNS.
+    Vpc,
+    /// A private hosted zone that they ask.
+    Zone,
+    /// Their own resolvers forward these names to the VPC.
+    Forwarded,
 }
 
 /// Through which endpoint users come in.
@@ -540,6 +596,9 @@ pub struct Workspace {
     /// A security group that exists, for the nodes. Default: one is made. Change: choreographed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_group: Option<ExistingGroup>,
+    /// What its clusters use, so that `dbxctl check` can prove the way there. Change: in place.
+    #[serde(default, skip_serializing_if = "Uses::is_default")]
+    pub uses: Uses,
     /// Whether the nodes use the private connection of the VPC. Default: whatever the VPC has as
     /// `private_link.backend`. Change: one-way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -575,6 +634,99 @@ pub struct Workspace {
     /// away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+}
+
+/// What the clusters of a workspace use: nodes may call the ports for it, and `dbxctl check` proves that
+/// they get there. Nothing of it is turned on in the workspace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Uses {
+    /// The built-in Hive metastore, through the internet on port 3306. Say `false` once legacy access is
+    /// disabled in the workspace; its nodes then no longer may call that port. Default: true, but false
+    /// with `external_metastore`. Change: in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy_metastore: Option<bool>,
+    /// A Hive metastore of your own instead of the built-in one. Change: in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_metastore: Option<ExternalMetastore>,
+    /// The compliance security profile: the relay is then called on port 2443. Default: false. Change: in
+    /// place.
+    #[serde(default)]
+    pub compliance_profile: bool,
+    /// Lakebase (Postgres on port 5432). Default: false. Change: in place.
+    #[serde(default)]
+    pub lakebase: bool,
+    /// System tables. Default: true. Change: in place.
+    #[serde(default = "yes")]
+    pub system_tables: bool,
+    /// The sample datasets of Databricks. Default: false. Change: in place.
+    #[serde(default)]
+    pub sample_data: bool,
+    /// STS under its global name, `sts.amazonaws.com`. Default: false. Change: in place.
+    #[serde(default)]
+    pub global_sts: bool,
+    /// AWS services that jobs call: `ec2`, `glue`, `kms`, `logs`, `secretsmanager`, `ssm`, `dynamodb`.
+    /// Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub services: BTreeSet<Service>,
+    /// Buckets besides the root bucket, by name, each with its region. Change: in place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub buckets: BTreeMap<String, String>,
+    /// Package repositories, databases, brokers: `HOST:PORT`, `ADDRESS:PORT` or `CIDR:PORT`. Change: in
+    /// place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hosts: BTreeSet<String>,
+    /// The most nodes at one time, in all its zones together. Change: in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_nodes: Option<u32>,
+}
+
+impl Default for Uses {
+    fn default() -> Self {
+        Uses {
+            legacy_metastore: None,
+            external_metastore: None,
+            compliance_profile: false,
+            lakebase: false,
+            system_tables: true,
+            sample_data: false,
+            global_sts: false,
+            services: BTreeSet::new(),
+            buckets: BTreeMap::new(),
+            hosts: BTreeSet::new(),
+            peak_nodes: None,
+        }
+    }
+}
+
+impl Uses {
+    /// Whether the built-in Hive metastore is in use.
+    pub fn legacy_metastore(&self) -> bool {
+        self.legacy_metastore.unwrap_or(self.external_metastore.is_none())
+    }
+
+    /// What the user names that nodes call, databases of the metastore included.
+    pub fn remotes(&self) -> impl Iterator<Item = Remote> {
+        let database = self.external_metastore.iter().filter_map(|metastore| match metastore {
+            ExternalMetastore::Database(place) => Some(place),
+            ExternalMetastore::Glue => None,
+        });
+        self.hosts.iter().chain(database).filter_map(|place| Remote::parse(place))
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Uses::default()
+    }
+}
+
+/// A Hive metastore outside Databricks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ExternalMetastore {
+    /// The Glue data catalog of the AWS account. Change: in place.
+    Glue,
+    /// A database: `HOST:PORT` or `ADDRESS:PORT`. Change: in place.
+    Database(String),
 }
 
 /// Where nodes live. Give one of `nodes_per_zone`, `prefix`, `cidrs`, `use` and `share`.

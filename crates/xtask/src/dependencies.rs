@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kinds", &["engine", "cloud", "aws", "databricks"]),
     ("blueprint", &["spec", "kinds", "engine", "facts"]),
     ("adopt", &["spec", "blueprint", "kinds", "engine", "cloud", "facts"]),
+    ("check", &["spec", "kinds", "engine", "facts"]),
     ("sandbox", &["engine", "cloud", "kinds", "facts"]),
     (
         "dbxctl",
@@ -23,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "adopt",
             "aws",
             "blueprint",
+            "check",
             "cloud",
             "databricks",
             "engine",

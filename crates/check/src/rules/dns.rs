@@ -1,0 +1,5 @@
+//! dns
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! ept
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! iam
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! kms
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

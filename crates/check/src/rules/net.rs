@@ -1,0 +1,5 @@
+//! net
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! plk
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

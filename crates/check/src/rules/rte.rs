@@ -1,0 +1,5 @@
+//! rte
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! sgr
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

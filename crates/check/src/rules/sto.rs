@@ -1,0 +1,5 @@
+//! sto
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! wsp
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,3 @@
+//! Specs, graphs and topologies, and what the analyser says of them.
+
+mod stage;

@@ -1,0 +1,64 @@
+//! From the text of a spec to what the analyser looks at.
+
+use std::path::{Path, PathBuf};
+
+use dbxctl_check as check;
+
+use check::topology::Topology;
+use engine::{Address, Graph, Role, World};
+use serde_json::Value;
+use spec::{SourceFile, Spec};
+
+/// A spec and everything made of it, to be bent before it is judged.
+#[derive(Clone)]
+pub(crate) struct Stage {
+    pub(crate) spec: Spec,
+    pub(crate) graph: Graph,
+}
+
+impl Stage {
+    /// From YAML; it must be free of mistakes.
+    pub(crate) fn of(yaml: &str) -> Stage {
+        let file = SourceFile { name: "spec.yaml".to_owned(), text: yaml.to_owned() };
+        let loaded = spec::load(&[file], &|_| None).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
+        let graph = blueprint::expand(&loaded.spec);
+        Stage { spec: loaded.spec, graph }
+    }
+
+    /// From an example, by its name.
+    pub(crate) fn example(name: &str) -> Stage {
+        let path = examples().join(format!("{name}.yaml"));
+        Stage::of(&std::fs::read_to_string(path).expect("a readable example"))
+    }
+
+    /// The props of what dbxctl makes at an address.
+    pub(crate) fn props(&mut self, address: &str) -> &mut Value {
+        let node = self.graph.nodes.get_mut(&Address::from(address.to_owned()));
+        match node.map(|node| &mut node.role) {
+            Some(Role::Managed { props }) => props,
+            _ => panic!("nothing is made at {address}"),
+        }
+    }
+
+    pub(crate) fn topology(&self) -> Topology {
+        Topology::of(&self.spec.region, &self.graph, &World::default())
+    }
+
+    pub(crate) fn check(&self) -> check::Report {
+        check::check(&self.spec, &self.graph, &World::default())
+    }
+}
+
+pub(crate) fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+#[test]
+fn a_graph_becomes_a_topology() {
+    let stage = Stage::example("shared-vpc");
+    let topology = stage.topology();
+    let unread = |all: Vec<bool>| all.into_iter().filter(|there| !there).count();
+    assert_eq!(unread(topology.subnets.values().map(Option::is_some).collect()), 0);
+    assert_eq!(topology.workspaces.len(), stage.spec.workspaces.len());
+    insta::assert_debug_snapshot!(topology);
+}
