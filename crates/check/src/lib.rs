@@ -29,7 +29,7 @@ pub use limits::{Limit, limits};
 pub use rules::{Broken, Case, Decided, Rule, all as rules};
 pub use sarif::{Location, sarif};
 
-use crate::proof::{Proof, Verdict};
+use crate::proof::{Ask, Proof, Verdict};
 use crate::topology::Topology;
 
 /// The version of the JSON that `dbxctl check --format json` prints.
@@ -57,13 +57,24 @@ impl Report {
 /// Checks what a spec asks for. Objects that are only used are judged as `world` has seen them; where it
 /// has not, what depends on them is unknown.
 pub fn check(spec: &Spec, graph: &Graph, world: &World) -> Report {
-    let topology = Topology::of(&spec.region, graph, world);
+    judge(spec, graph, &Topology::of(&spec.region, graph, world))
+}
+
+/// The same for a topology that comes from elsewhere.
+pub fn judge(spec: &Spec, graph: &Graph, topology: &Topology) -> Report {
     let mut proofs = Vec::new();
     for (name, workspace) in &spec.workspaces {
-        proofs.extend(proof::prove(&topology, name, &workspace.uses, &spec.requirements));
+        let vpc = spec.vpc_of(workspace);
+        let ask = Ask {
+            uses: &workspace.uses,
+            requirements: &spec.requirements,
+            user_names: vpc.and_then(|vpc| vpc.private_link.user_names),
+            aws_account: &spec.aws.account,
+        };
+        proofs.extend(proof::prove(topology, name, &ask));
     }
     let mut findings = blocked(spec, graph, &proofs);
-    let case = Case { spec, graph, topology: &topology };
+    let case = Case { spec, graph, topology, proofs: &proofs };
     for rule in rules() {
         let Decided::Here(look) = rule.decided else { continue };
         findings.extend(look(&case).into_iter().map(|broken| Finding {
@@ -85,8 +96,8 @@ pub fn check(spec: &Spec, graph: &Graph, world: &World) -> Report {
     Report {
         format: CHECK_FORMAT,
         stack: spec.name.clone(),
-        capacity: capacity(spec, &topology),
-        limits: limits(spec, graph, &topology),
+        capacity: capacity(spec, topology),
+        limits: limits(spec, graph, topology),
         findings,
         proofs,
     }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use spec::{Requirements, Uses};
+use spec::{Requirements, UserNames, Uses};
 
 use crate::finding::Severity;
 use crate::topology::{Key, Topology};
@@ -87,13 +87,19 @@ pub struct Block {
     pub symptom: Option<String>,
 }
 
+/// What is asked of the network of one workspace.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub uses: &'a Uses,
+    pub requirements: &'a Requirements,
+    /// How users' machines learn private addresses, as the spec has it.
+    pub user_names: Option<UserNames>,
+    /// The AWS account of the network, for endpoint policies.
+    pub aws_account: &'a str,
+}
+
 /// What nodes of one workspace reach, and its users. Nothing for a workspace without a network here.
-pub fn prove(
-    topology: &Topology,
-    workspace: &str,
-    uses: &Uses,
-    requirements: &Requirements,
-) -> Vec<Proof> {
-    let _ = (topology, workspace, uses, requirements);
+pub fn prove(topology: &Topology, workspace: &str, ask: &Ask<'_>) -> Vec<Proof> {
+    let _ = (topology, workspace, ask);
     Vec::new()
 }

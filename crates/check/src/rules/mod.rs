@@ -15,6 +15,7 @@ use engine::Graph;
 use spec::Spec;
 
 use crate::finding::Severity;
+use crate::proof::Proof;
 use crate::topology::{Key, Topology};
 
 /// One thing that must hold.
@@ -50,6 +51,7 @@ pub struct Case<'a> {
     pub spec: &'a Spec,
     pub graph: &'a Graph,
     pub topology: &'a Topology,
+    pub proofs: &'a [Proof],
 }
 
 /// A place in which a rule is broken.
