@@ -98,6 +98,11 @@ impl<'a> Case<'a> {
         matches!(self.role(key), Some(Role::Used { .. }))
     }
 
+    /// Whether dbxctl makes an object.
+    pub(super) fn is_made(&self, key: &str) -> bool {
+        matches!(self.role(key), Some(Role::Managed { .. }))
+    }
+
     /// What tells an object from all others: several parts of a spec may use the same one.
     pub(super) fn identity<'k>(&self, key: &'k str) -> &'k str
     where

@@ -471,7 +471,8 @@ fn reserved(case: &Case<'_>) -> Vec<Broken> {
     broken
 }
 
-/// Who asks for nodes in the same subnets.
+/// Who asks for nodes in the same subnets. Workspaces with only some subnets in common are looked at
+/// apart: each alone must fit.
 struct Demand<'a> {
     nodes: &'a Nodes,
     workspaces: Vec<&'a str>,

@@ -116,7 +116,13 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Where NAT is said for the VPC of a NAT gateway.
 fn nat_place(case: &Case<'_>, nat: &str, vpc: &str) -> Vec<String> {
-    if case.is_used(nat) { case.vpc_place(vpc, &["use", "nat_gateways"]) } else { case.place(nat) }
+    if case.is_made(nat) {
+        case.place(nat)
+    } else if case.is_used(nat) {
+        case.vpc_place(vpc, &["use", "nat_gateways"])
+    } else {
+        case.vpc_itself(vpc)
+    }
 }
 
 fn nat_without_way_out(case: &Case<'_>) -> Vec<Broken> {
@@ -216,10 +222,10 @@ fn single_nat(case: &Case<'_>) -> Vec<Broken> {
             let zones: Vec<&str> = zones.into_iter().collect();
             let message = format!("`{nat}` serves nodes in {}: {alone}", zones.join(", "));
             let broken = Broken::new(nat, nat_place(case, nat, vpc), message);
-            if case.is_used(nat) {
-                broken.fix("list a NAT gateway for each zone, or accept this finding")
-            } else {
+            if case.is_made(nat) {
                 broken
+            } else {
+                broken.fix("give each zone a NAT gateway of its own, or accept this finding")
             }
         })
         .collect()
@@ -247,8 +253,8 @@ fn s3_through_nat(case: &Case<'_>) -> Vec<Broken> {
         let message = format!(
             "`{endpoint}` is not on `{table}`: what `{key}` exchanges with S3 goes through `{nat}`"
         );
-        let place = if case.is_used(table) {
-            case.vpc_place(&subnet.vpc, &["use", "route_tables"])
+        let place = if !case.is_made(table) {
+            case.vpc_itself(&subnet.vpc)
         } else if case.is_used(endpoint) {
             case.vpc_place(&subnet.vpc, &["use_endpoints"])
         } else {
@@ -293,11 +299,8 @@ fn leaves_sight(case: &Case<'_>) -> Vec<Broken> {
                 "`{table}` leads {} to `{target}`, and what lies behind it cannot be seen from here",
                 listed(subnets)
             );
-            let place = if case.is_used(table) {
-                case.vpc_place(vpc, &["use", "route_tables"])
-            } else {
-                case.place(table)
-            };
+            let place =
+                if case.is_made(table) { case.place(table) } else { case.vpc_itself(vpc) };
             let broken = Broken::new(table, place, message)
                 .symptom("BOOTSTRAP_TIMEOUT: timed out after 704524 milliseconds");
             if hosts.is_empty() {
