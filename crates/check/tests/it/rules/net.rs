@@ -261,6 +261,19 @@ pub(super) fn samples() -> Vec<Sample> {
             }),
         },
         Sample {
+            rule: "DBX-NET-015",
+            broken: guarded(
+                open(),
+                &[A, C],
+                vec![entry(100, false, "0.0.0.0/0", true), entry(100, true, "10.0.0.0/16", true)],
+            ),
+            fine: guarded(
+                closed(),
+                &[A, C],
+                vec![entry(100, false, "0.0.0.0/0", true), entry(100, true, "0.0.0.0/0", true)],
+            ),
+        },
+        Sample {
             rule: "DBX-NET-016",
             broken: guarded(
                 open(),
@@ -279,6 +292,20 @@ pub(super) fn samples() -> Vec<Sample> {
                     entry(100, true, "0.0.0.0/0", true),
                     entry(110, false, "192.0.2.0/24", false),
                 ],
+            ),
+        },
+        // Endpoints answer nodes, and nobody else.
+        Sample {
+            rule: "DBX-NET-017",
+            broken: guarded(
+                closed(),
+                &[ENDPOINTS_A, ENDPOINTS_C],
+                vec![entry(100, false, "10.0.0.0/16", true)],
+            ),
+            fine: guarded(
+                closed(),
+                &[ENDPOINTS_A, ENDPOINTS_C],
+                vec![entry(100, false, "10.0.0.0/16", true), entry(100, true, "10.0.0.0/16", true)],
             ),
         },
         Sample {

@@ -57,12 +57,36 @@ fn way_out(target: Target) -> Stage {
     })
 }
 
+fn without_default(stage: Stage) -> Stage {
+    stage.edited(|topology| {
+        for table in topology.route_tables.values_mut().flatten() {
+            table.routes.retain(|_, target| !matches!(target, Target::NatGateway(_)));
+        }
+    })
+}
+
+/// Private connections without NAT, for what clusters use.
+fn private(uses: &str) -> Stage {
+    stage(&format!(
+        "vpcs:
+  main:
+    cidr: 10.0.0.0/16
+    zones: [ap-northeast-1a, ap-northeast-1c]
+    nat: none
+    private_link: {{ backend: true }}
+workspaces:
+  wk1: {{ vpc: main, uses: {uses} }}
+"
+    ))
+}
+
 pub(super) fn samples() -> Vec<Sample> {
     let (a, c) = (
         "aws.route_table/wk1.private-ap-northeast-1a",
         "aws.route_table/wk1.private-ap-northeast-1c",
     );
     vec![
+        Sample { rule: "DBX-RTE-001", broken: without_default(open()), fine: closed() },
         Sample { rule: "DBX-RTE-002", broken: public_route(None), fine: open() },
         Sample {
             rule: "DBX-RTE-003",
@@ -80,9 +104,20 @@ pub(super) fn samples() -> Vec<Sample> {
             fine: open(),
         },
         Sample { rule: "DBX-RTE-005", broken: with_nat("single"), fine: with_nat("per_zone") },
+        Sample { rule: "DBX-RTE-006", broken: s3_on(closed(), &[]), fine: s3_on(open(), &[]) },
         Sample { rule: "DBX-RTE-007", broken: s3_on(open(), &[a]), fine: s3_on(open(), &[a, c]) },
         // Without NAT, what misses the endpoint is not dear but lost.
         Sample { rule: "DBX-RTE-007", broken: s3_on(open(), &[]), fine: s3_on(closed(), &[]) },
+        Sample {
+            rule: "DBX-RTE-008",
+            broken: private("{}"),
+            fine: private("{ external_metastore: { database: 10.0.200.5:3306 } }"),
+        },
+        Sample {
+            rule: "DBX-RTE-009",
+            broken: private("{ legacy_metastore: false, hosts: [pypi.org:443] }"),
+            fine: private("{ legacy_metastore: false, hosts: [10.0.200.5:443] }"),
+        },
         Sample {
             rule: "DBX-RTE-010",
             broken: way_out(Target::TransitGateway("tgw-1".to_owned())),
