@@ -290,15 +290,16 @@ const PRIVATE_DNS: &str = "Enabling private DNS requires both enableDnsSupport a
                            enableDnsHostnames VPC attributes set to true";
 
 fn dns_support(case: &Case<'_>) -> Vec<Broken> {
-    dns_off(case, "DNS resolution", |vpc| vpc.dns_support)
+    dns_off(case, "DBX-NET-001", "DNS resolution", |vpc| vpc.dns_support)
 }
 
 fn dns_hostnames(case: &Case<'_>) -> Vec<Broken> {
-    dns_off(case, "DNS hostnames", |vpc| vpc.dns_hostnames)
+    dns_off(case, "DBX-NET-002", "DNS hostnames", |vpc| vpc.dns_hostnames)
 }
 
-fn dns_off(case: &Case<'_>, what: &str, on: fn(&Vpc) -> bool) -> Vec<Broken> {
-    let off = case.networks().into_iter().filter(|(_, vpc)| !on(vpc));
+fn dns_off(case: &Case<'_>, rule: &str, what: &str, on: fn(&Vpc) -> bool) -> Vec<Broken> {
+    let told = case.told(rule);
+    let off = case.networks().into_iter().filter(|(key, vpc)| !on(vpc) && !told.contains(key));
     off.map(|(key, _)| {
         let message = format!(
             "`{key}` has {what} turned off: private names of endpoints do not resolve there, and \

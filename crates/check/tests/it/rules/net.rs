@@ -200,6 +200,12 @@ pub(super) fn samples() -> Vec<Sample> {
     vec![
         Sample { rule: "DBX-NET-001", broken: off("dns_support"), fine: off("dns_hostnames") },
         Sample { rule: "DBX-NET-002", broken: off("dns_hostnames"), fine: off("dns_support") },
+        // Nothing is lost while there is NAT, but Databricks refuses the VPC.
+        Sample {
+            rule: "DBX-NET-002",
+            broken: open().with(VPC, |props| props["dns_hostnames"] = json!(false)),
+            fine: open(),
+        },
         Sample { rule: "DBX-NET-003", broken: open().edited(one_subnet), fine: open() },
         Sample {
             rule: "DBX-NET-004",
@@ -291,6 +297,31 @@ pub(super) fn samples() -> Vec<Sample> {
                     entry(100, false, "0.0.0.0/0", true),
                     entry(100, true, "0.0.0.0/0", true),
                     entry(110, false, "192.0.2.0/24", false),
+                ],
+            ),
+        },
+        // Packets would pass, but Databricks looks for the one entry.
+        Sample {
+            rule: "DBX-NET-016",
+            broken: guarded(
+                open(),
+                &[A, C],
+                vec![
+                    entry(90, false, "10.0.0.0/16", true),
+                    AclEntry {
+                        protocol: Protocol::Tcp,
+                        ports: (1024, u16::MAX),
+                        ..entry(100, false, "0.0.0.0/0", true)
+                    },
+                    entry(100, true, "0.0.0.0/0", true),
+                ],
+            ),
+            fine: guarded(
+                open(),
+                &["aws.subnet/main.public-ap-northeast-1a"],
+                vec![
+                    AclEntry { protocol: Protocol::Tcp, ..entry(100, false, "0.0.0.0/0", true) },
+                    entry(100, true, "0.0.0.0/0", true),
                 ],
             ),
         },
