@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::Role as Part;
+use engine::{Ref, Role as Part};
 use facts::iam;
 use facts::regions::{self, Partition};
 use kinds::aws::role;
+use kinds::aws::security_group::GroupId;
 use kinds::databricks::network;
 use kinds::policy::{Principal, Statement};
 use serde_json::Value;
@@ -509,18 +510,13 @@ fn wrong_scope(case: &Case<'_>) -> Vec<Broken> {
     all
 }
 
-/// The sets of security groups its workspaces have.
-fn groups_of<'a>(case: &'a Case<'_>, worker: &Worker<'_>) -> BTreeSet<Vec<Key>> {
+/// The sets of security groups its workspaces have, by id or, where they are made, by address.
+fn groups_of(case: &Case<'_>, worker: &Worker<'_>) -> BTreeSet<Vec<Key>> {
     let networks = worker.workspaces.iter().filter_map(|name| network_of(case, name)?);
-    networks.map(|n| n.groups.iter().map(|g| text(g)).collect()).collect()
-}
-
-/// A reference as text, to tell two of them apart.
-fn text<T: ToString>(reference: &engine::Ref<T>) -> Key {
-    match reference {
-        engine::Ref::Known(id) => id.to_string(),
-        engine::Ref::Output(output) => output.address.to_string(),
-    }
+    let key = |group: &Ref<GroupId>| {
+        id(case.graph, group).or_else(|| target(group).map(str::to_owned)).unwrap_or_default()
+    };
+    networks.map(|network| network.groups.iter().map(key).collect()).collect()
 }
 
 fn scope_shared(case: &Case<'_>) -> Vec<Broken> {
