@@ -16,12 +16,12 @@ use serde_json::Value;
 use spec::Workspace;
 
 use super::grants::{
-    about, account, admits_account, allowing, conditions, equals, fits, listed, on, principals,
+    about, account, admits_account, allowing, conditions, equals, fits, on, principals,
 };
+use super::look::listed;
 use super::made::{id, name, target};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
 use crate::topology::Key;
 
 pub(super) const RULES: &[Rule] = &[
@@ -191,13 +191,7 @@ fn workers<'a>(case: &'a Case<'_>) -> Vec<Worker<'a>> {
 
 impl Worker<'_> {
     fn broken(&self, case: &Case<'_>, message: String) -> Broken {
-        Broken {
-            subject: self.key.to_owned(),
-            place: place::of(case.spec, case.graph, self.key),
-            message,
-            fix: None,
-            symptom: None,
-        }
+        case.broken(self.key, message)
     }
 
     /// Whether nothing but what can be seen tells what it may do.
@@ -274,8 +268,7 @@ fn untrusting(case: &Case<'_>) -> Vec<Broken> {
         );
         let root = &partition(case).root_principal;
         let fix = format!("let the role trust `{root}`");
-        let symptom = Some(INVALID.to_owned());
-        Some(Broken { fix: Some(fix), symptom, ..worker.broken(case, message) })
+        Some(worker.broken(case, message).fix(fix).symptom(INVALID))
     });
     strange.collect()
 }
@@ -298,8 +291,7 @@ fn external_id(case: &Case<'_>) -> Vec<Broken> {
             let role = &worker.role.name;
             let message =
                 format!("the role `{role}` asks {asked}, and the Databricks account is `{wanted}`");
-            let symptom = Some(INVALID.to_owned());
-            all.push(Broken { symptom, ..worker.broken(case, message) });
+            all.push(worker.broken(case, message).symptom(INVALID));
         }
     }
     all
@@ -316,8 +308,7 @@ fn missing_actions(case: &Case<'_>) -> Vec<Broken> {
         let (role, missing) = (&worker.role.name, listed(missing));
         let message =
             format!("the role `{role}` lacks {count} of the actions Databricks needs: {missing}");
-        let symptom = Some(INVALID.to_owned());
-        (count > 0).then(|| Broken { symptom, ..worker.broken(case, message) })
+        (count > 0).then(|| worker.broken(case, message).symptom(INVALID))
     });
     lacking.collect()
 }
@@ -404,16 +395,13 @@ fn pass_role(case: &Case<'_>) -> Vec<Broken> {
                     "the role `{role}` may not pass `{arn}` to nodes, so clusters of workspace `{name}` with \
                      the instance profile `{profile}` cannot start"
                 );
-                let symptom =
-                    "UPDATE_INSTANCE_PROFILE_FAILURE, AWS_AUTHORIZATION_FAILURE".to_owned();
-                all.push(Broken {
-                    place: ["workspaces", name, "instance_profiles", profile]
-                        .map(str::to_owned)
-                        .into(),
-                    fix: Some(format!("allow `{PASS}` on `{arn}`")),
-                    symptom: Some(symptom),
-                    ..worker.broken(case, message)
-                });
+                let place = ["workspaces", name, "instance_profiles", profile];
+                let broken = Broken::new(worker.key, place.map(str::to_owned).into(), message);
+                all.push(
+                    broken
+                        .fix(format!("allow `{PASS}` on `{arn}`"))
+                        .symptom("UPDATE_INSTANCE_PROFILE_FAILURE, AWS_AUTHORIZATION_FAILURE"),
+                );
             }
         }
     }
@@ -457,13 +445,8 @@ fn partition_of(case: &Case<'_>, key: &str, props: &Value) -> Option<Broken> {
     let ours = partition(case).arn_partition.as_str();
     let arn = of_another(props, ours)?;
     let region = &case.spec.region;
-    Some(Broken {
-        subject: key.to_owned(),
-        place: place::of(case.spec, case.graph, key),
-        message: format!("`{arn}` is not of the partition `{ours}`, in which {region} lies"),
-        fix: None,
-        symptom: Some("MalformedPolicyDocument, AccessDenied".to_owned()),
-    })
+    let message = format!("`{arn}` is not of the partition `{ours}`, in which {region} lies");
+    Some(case.broken(key, message).symptom("MalformedPolicyDocument, AccessDenied"))
 }
 
 fn partition_mismatch(case: &Case<'_>) -> Vec<Broken> {
@@ -542,13 +525,8 @@ fn profile_trust(case: &Case<'_>) -> Vec<Broken> {
         if trusts(role).any(|statement| statement.principals.contains(&ec2)) {
             return None;
         }
-        Some(Broken {
-            subject: key.clone(),
-            place: place::of(case.spec, case.graph, key),
-            message: format!("the role `{}` does not trust EC2, so no node can get it", role.name),
-            fix: None,
-            symptom: Some("UPDATE_INSTANCE_PROFILE_FAILURE".to_owned()),
-        })
+        let message = format!("the role `{}` does not trust EC2, so no node can get it", role.name);
+        Some(case.broken(key, message).symptom("UPDATE_INSTANCE_PROFILE_FAILURE"))
     });
     distrusting.collect()
 }
@@ -589,8 +567,7 @@ fn image_owner(case: &Case<'_>) -> Vec<Broken> {
             "the role `{role}` is restricted to images of {}, and those of Databricks are of `{owner}`",
             listed(owners)
         );
-        let symptom = Some("AWS_AUTHORIZATION_FAILURE".to_owned());
-        Some(Broken { symptom, ..worker.broken(case, message) })
+        Some(worker.broken(case, message).symptom("AWS_AUTHORIZATION_FAILURE"))
     });
     wrong.collect()
 }

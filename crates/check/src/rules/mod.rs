@@ -5,6 +5,7 @@ mod ept;
 mod grants;
 mod iam;
 mod kms;
+mod look;
 mod made;
 mod net;
 mod plk;
