@@ -1,7 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use check::topology::{
-    AclEntry, Answer, Association, NetworkAcl, Peering, Protocol, Reach, Resolver, Target, Topology,
+    AclEntry, Association, NetworkAcl, Protocol, Reach, Resolver, Target, Topology,
 };
 use dbxctl_check as check;
 use ipnet::Ipv4Net;
@@ -200,6 +200,12 @@ pub(super) fn samples() -> Vec<Sample> {
     vec![
         Sample { rule: "DBX-NET-001", broken: off("dns_support"), fine: off("dns_hostnames") },
         Sample { rule: "DBX-NET-002", broken: off("dns_hostnames"), fine: off("dns_support") },
+        // Nothing is lost while there is NAT, but Databricks refuses the VPC.
+        Sample {
+            rule: "DBX-NET-002",
+            broken: open().with(VPC, |props| props["dns_hostnames"] = json!(false)),
+            fine: open(),
+        },
         Sample { rule: "DBX-NET-003", broken: open().edited(one_subnet), fine: open() },
         Sample {
             rule: "DBX-NET-004",
@@ -261,6 +267,19 @@ pub(super) fn samples() -> Vec<Sample> {
             }),
         },
         Sample {
+            rule: "DBX-NET-015",
+            broken: guarded(
+                open(),
+                &[A, C],
+                vec![entry(100, false, "0.0.0.0/0", true), entry(100, true, "10.0.0.0/16", true)],
+            ),
+            fine: guarded(
+                closed(),
+                &[A, C],
+                vec![entry(100, false, "0.0.0.0/0", true), entry(100, true, "0.0.0.0/0", true)],
+            ),
+        },
+        Sample {
             rule: "DBX-NET-016",
             broken: guarded(
                 open(),
@@ -279,6 +298,45 @@ pub(super) fn samples() -> Vec<Sample> {
                     entry(100, true, "0.0.0.0/0", true),
                     entry(110, false, "192.0.2.0/24", false),
                 ],
+            ),
+        },
+        // Packets would pass, but Databricks looks for the one entry.
+        Sample {
+            rule: "DBX-NET-016",
+            broken: guarded(
+                open(),
+                &[A, C],
+                vec![
+                    entry(90, false, "10.0.0.0/16", true),
+                    AclEntry {
+                        protocol: Protocol::Tcp,
+                        ports: (1024, u16::MAX),
+                        ..entry(100, false, "0.0.0.0/0", true)
+                    },
+                    entry(100, true, "0.0.0.0/0", true),
+                ],
+            ),
+            fine: guarded(
+                open(),
+                &["aws.subnet/main.public-ap-northeast-1a"],
+                vec![
+                    AclEntry { protocol: Protocol::Tcp, ..entry(100, false, "0.0.0.0/0", true) },
+                    entry(100, true, "0.0.0.0/0", true),
+                ],
+            ),
+        },
+        // Endpoints answer nodes, and nobody else.
+        Sample {
+            rule: "DBX-NET-017",
+            broken: guarded(
+                closed(),
+                &[ENDPOINTS_A, ENDPOINTS_C],
+                vec![entry(100, false, "10.0.0.0/16", true)],
+            ),
+            fine: guarded(
+                closed(),
+                &[ENDPOINTS_A, ENDPOINTS_C],
+                vec![entry(100, false, "10.0.0.0/16", true), entry(100, true, "10.0.0.0/16", true)],
             ),
         },
         Sample {
