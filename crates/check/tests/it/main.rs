@@ -1,3 +1,6 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
+mod proofs;
 mod stage;
+mod templates;
+mod topologies;
