@@ -33,10 +33,10 @@ pub(super) fn samples() -> Vec<Sample> {
         let records = [(name.to_owned(), Answer::Endpoint(endpoint.to_owned()))].into();
         let zone = PrivateZone { name: name.to_owned(), vpcs: [VPC.to_owned()].into(), records };
         move |topology: &mut Topology| {
-            topology.zones.insert(zone.name.clone(), Some(zone));
+            topology.zones.insert(zone.name.clone(), Some(zone.clone()));
         }
     };
-    let users = |names: &str| {
+    let users = |link: &str| {
         Stage::of(&format!(
             "
 apiVersion: dbxctl/v1
@@ -48,24 +48,33 @@ vpcs:
   closed:
     cidr: 10.0.0.0/16
     zones: [ap-northeast-1a, ap-northeast-1c]
-    private_link: {{ backend: true, frontend: true, frontend_endpoint: own{names} }}
+    private_link: {{ backend: true, frontend: true, {link} }}
 workspaces:
   wk1: {{ vpc: closed, public_access: false }}
 "
         ))
     };
+    let pinned = leading(host, "aws.vpc_endpoint/closed.frontend");
+    let silent = |stage: Stage| stage.with(REST, |rest| rest["private_dns"] = json!(false));
     vec![
         Sample {
             rule: "DBX-DNS-002",
-            broken: users("").edited(leading(host, "aws.vpc_endpoint/closed.frontend")),
-            fine: users("").edited(leading(host, REST)),
+            broken: users("frontend_endpoint: own").edited(|topology| {
+                topology.registrations.remove("databricks.vpc_endpoint/closed.frontend");
+                pinned(topology);
+            }),
+            fine: users("frontend_endpoint: own").edited(&pinned),
         },
         Sample {
             rule: "DBX-DNS-003",
             broken: closed().edited(leading(relay, REST)),
             fine: closed().edited(leading(relay, "aws.vpc_endpoint/closed.relay")),
         },
-        Sample { rule: "DBX-DNS-004", broken: users(""), fine: users(", user_names: zone") },
+        Sample {
+            rule: "DBX-DNS-004",
+            broken: silent(users("user_names: vpc")),
+            fine: silent(users("user_names: zone")),
+        },
         Sample {
             rule: "DBX-DNS-001",
             broken: zoned(
