@@ -191,7 +191,7 @@ fn sign_on_name(case: &Case<'_>) -> Vec<Broken> {
         );
         let fix = format!(
             "let `{name}` lead to the endpoint for users in a private zone they ask, and say `user_names: zone` \
-             in `private_link`"
+             in `private_link`, or accept this finding"
         );
         all.push(Broken::new(key, place, message).fix(fix));
     }

@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         when: "public access is off, and private connections for nodes or for users are missing",
         fix: "turn `public_access` on, or both `backend` and `frontend` in `private_link`",
         source: "text of the API",
-        decided: Decided::Proof,
+        decided: Decided::Here(closed_without_backend),
     },
     Rule {
         id: "DBX-PLK-005",
@@ -200,6 +200,20 @@ fn no_settings(case: &Case<'_>) -> Vec<Broken> {
                 "workspace `{name}` has private connections and no private access settings"
             );
             broken(case, name, "private_access", message)
+        })
+    });
+    without.collect()
+}
+
+/// The proof tells of the other half: the way in for users.
+fn closed_without_backend(case: &Case<'_>) -> Vec<Broken> {
+    let without = case.topology.workspaces.iter().filter_map(|(name, nodes)| {
+        let closed = matches!(nodes.access, Access::Settings { public: false, .. });
+        (closed && nodes.rest.is_none() && nodes.relay.is_none()).then(|| {
+            let message = format!(
+                "workspace `{name}` has no public access, and its nodes have no private connections"
+            );
+            broken(case, name, "private_link", message)
         })
     });
     without.collect()

@@ -46,7 +46,8 @@ pub(super) fn samples() -> Vec<Sample> {
             registration["region"] = json!(region);
         })
     };
-    let settings = json!("5f6f1b4e-0000-4000-8000-000000000001");
+    let uuid = "5f6f1b4e-0000-4000-8000-000000000001";
+    let settings = json!(uuid);
     vec![
         Sample {
             rule: "DBX-PLK-001",
@@ -62,9 +63,25 @@ pub(super) fn samples() -> Vec<Sample> {
             fine: customer(),
         },
         Sample {
+            rule: "DBX-PLK-004",
+            broken: closed().with("databricks.network/wk1", |network| {
+                network["rest_endpoint"] = json!(null);
+                network["relay_endpoint"] = json!(null);
+            }),
+            fine: closed(),
+        },
+        Sample {
+            rule: "DBX-PLK-005",
+            broken: admitting(uuid).with("databricks.private_access_settings/wk1", |settings| {
+                let relay = "databricks.vpc_endpoint/closed.relay";
+                settings["allowed"] = json!([{ "$output": { "address": relay, "field": "id" } }]);
+            }),
+            fine: admitting(uuid),
+        },
+        Sample {
             rule: "DBX-PLK-006",
             broken: admitting("vpce-0a1b2c3d4e5f60718"),
-            fine: admitting("5f6f1b4e-0000-4000-8000-000000000001"),
+            fine: admitting(uuid),
         },
         Sample {
             rule: "DBX-PLK-007",
