@@ -1,3 +1,7 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
+mod proofs;
+mod rules;
 mod stage;
+mod templates;
+mod topologies;
