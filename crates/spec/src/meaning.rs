@@ -20,7 +20,10 @@ pub struct Mistake {
     /// Whether it is about the key there, not about the value.
     pub at_key: bool,
     pub severity: Severity,
+    /// The rule of `dbxctl check` that is broken, if it is one of those.
+    pub rule: Option<String>,
     pub message: String,
+    pub notes: Vec<String>,
     pub help: Option<String>,
 }
 
@@ -31,7 +34,9 @@ impl Mistake {
             pointer: pointer(place),
             at_key: false,
             severity: Severity::Error,
+            rule: None,
             message: message.into(),
+            notes: Vec::new(),
             help: None,
         }
     }
