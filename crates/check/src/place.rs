@@ -40,6 +40,8 @@ fn field(address: &Address) -> Option<&'static str> {
         "aws.vpc_endpoint" if matches!(last, "rest" | "relay" | "frontend") => "private_link",
         "databricks.vpc_endpoint" => "private_link",
         "aws.vpc_endpoint" => "endpoints",
+        "aws.subnet" if last.starts_with("public-") => "public_subnets",
+        "aws.subnet" if last.starts_with("endpoints-") => "endpoint_subnets",
         "aws.subnet" => "subnets",
         "aws.bucket" | "aws.bucket_policy" | "databricks.storage_configuration" => "storage",
         "aws.role" | "databricks.credentials" => "credentials",

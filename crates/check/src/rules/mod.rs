@@ -4,6 +4,7 @@ mod dns;
 mod ept;
 mod iam;
 mod kms;
+mod look;
 mod net;
 mod plk;
 mod rte;

@@ -14,6 +14,8 @@ use spec::{SourceFile, Spec};
 pub(crate) struct Stage {
     pub(crate) spec: Spec,
     pub(crate) graph: Graph,
+    /// Instead of what the graph asks for.
+    topology: Option<Topology>,
 }
 
 impl Stage {
@@ -22,7 +24,7 @@ impl Stage {
         let file = SourceFile { name: "spec.yaml".to_owned(), text: yaml.to_owned() };
         let loaded = spec::load(&[file], &|_| None).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
         let graph = blueprint::expand(&loaded.spec);
-        Stage { spec: loaded.spec, graph }
+        Stage { spec: loaded.spec, graph, topology: None }
     }
 
     /// From an example, by its name.
@@ -31,8 +33,9 @@ impl Stage {
         Stage::of(&std::fs::read_to_string(path).expect("a readable example"))
     }
 
-    /// The props of what dbxctl makes at an address.
+    /// The props of what dbxctl makes at an address, to be changed before the topology is edited.
     pub(crate) fn props(&mut self, address: &str) -> &mut Value {
+        assert!(self.topology.is_none(), "the topology was edited already");
         let node = self.graph.nodes.get_mut(&Address::from(address.to_owned()));
         match node.map(|node| &mut node.role) {
             Some(Role::Managed { props }) => props,
@@ -40,12 +43,28 @@ impl Stage {
         }
     }
 
+    /// The same with other props of what dbxctl makes at an address.
+    pub(crate) fn with(mut self, address: &str, change: impl FnOnce(&mut Value)) -> Stage {
+        change(self.props(address));
+        self
+    }
+
+    /// The same with a topology that the graph alone could not have: network ACLs, private zones, DHCP
+    /// options, objects that were read.
+    pub(crate) fn edited(mut self, edit: impl FnOnce(&mut Topology)) -> Stage {
+        let mut topology = self.topology();
+        edit(&mut topology);
+        self.topology = Some(topology);
+        self
+    }
+
     pub(crate) fn topology(&self) -> Topology {
-        Topology::of(&self.spec.region, &self.graph, &World::default())
+        let asked = || Topology::of(&self.spec.region, &self.graph, &World::default());
+        self.topology.clone().unwrap_or_else(asked)
     }
 
     pub(crate) fn check(&self) -> check::Report {
-        check::check(&self.spec, &self.graph, &World::default())
+        check::judge(&self.spec, &self.graph, &self.topology())
     }
 }
 
