@@ -74,7 +74,8 @@ pub fn judge(spec: &Spec, graph: &Graph, topology: &Topology) -> Report {
         proofs.extend(proof::prove(topology, name, &ask));
     }
     let mut findings = blocked(spec, graph, &proofs);
-    let case = Case { spec, graph, topology, proofs: &proofs };
+    let made = rules::Made::of(graph);
+    let case = Case { spec, graph, topology, proofs: &proofs, made };
     for rule in rules() {
         let Decided::Here(look) = rule.decided else { continue };
         findings.extend(look(&case).into_iter().map(|broken| Finding {

@@ -46,6 +46,9 @@ pub struct EndpointServices {
     pub rest: Option<String>,
     /// For the secure cluster connectivity relay.
     pub scc_relay: Option<String>,
+    /// Other names that some sources give for `rest`.
+    #[serde(default)]
+    pub rest_alternates: Vec<String>,
 }
 
 /// Buckets of Databricks in one region, by what nodes use them for; `None` when no source names one.

@@ -2,9 +2,11 @@
 
 mod dns;
 mod ept;
+mod grants;
 mod iam;
 mod kms;
 mod look;
+mod made;
 mod net;
 mod plk;
 mod rte;
@@ -14,6 +16,8 @@ mod wsp;
 
 use engine::Graph;
 use spec::Spec;
+
+pub(crate) use made::Made;
 
 use crate::finding::Severity;
 use crate::proof::Proof;
@@ -53,6 +57,7 @@ pub struct Case<'a> {
     pub graph: &'a Graph,
     pub topology: &'a Topology,
     pub proofs: &'a [Proof],
+    pub(crate) made: Made,
 }
 
 /// A place in which a rule is broken.

@@ -1,0 +1,131 @@
+//! What policies grant, as far as it can be seen without asking AWS.
+
+use std::collections::BTreeSet;
+
+use engine::Ref;
+use kinds::policy::{Policy, Principal, Statement};
+
+/// Whether a pattern of IAM, in which `*` stands for any text and `?` for one letter, fits a text.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    // Where the last star was met, and how much of the text it has taken.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(letter) if *letter == b'?' || letter.eq_ignore_ascii_case(&text[t]) => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                p = at + 1;
+                t = taken + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|letter| *letter == b'*')
+}
+
+/// Whether a statement is about an action.
+pub(super) fn about(statement: &Statement, action: &str) -> bool {
+    if statement.not_actions.is_empty() {
+        statement.actions.contains(action) || statement.actions.iter().any(|a| fits(a, action))
+    } else {
+        !statement.not_actions.iter().any(|a| fits(a, action))
+    }
+}
+
+/// Whether a statement is about all of a resource, which may itself be a pattern such as `…/*`.
+pub(super) fn on(statement: &Statement, resource: &str) -> bool {
+    if statement.not_resources.is_empty() {
+        statement.resources.iter().any(|r| fits(r, resource))
+    } else {
+        !statement.not_resources.iter().any(|r| fits(r, resource) || fits(resource, r))
+    }
+}
+
+/// The statements that allow an action.
+pub(super) fn allowing<'p>(
+    policies: impl IntoIterator<Item = &'p Policy>,
+    action: &str,
+) -> impl Iterator<Item = &'p Statement> {
+    let statements = policies.into_iter().flat_map(|policy| &policy.statements);
+    statements.filter(move |s| s.allow && about(s, action))
+}
+
+/// The ARNs and account numbers a statement names as principals.
+pub(super) fn principals(statement: &Statement) -> impl Iterator<Item = &str> {
+    statement.principals.iter().filter_map(|principal| match principal {
+        Principal::Aws(Ref::Known(arn)) => Some(arn.0.as_str()),
+        _ => None,
+    })
+}
+
+/// The account of a principal or resource: the fifth part of an ARN, or the bare number.
+pub(super) fn account(arn: &str) -> &str {
+    arn.split(':').nth(4).unwrap_or(arn)
+}
+
+/// Whether a statement admits a whole account.
+pub(super) fn admits_account(statement: &Statement, number: &str) -> bool {
+    principals(statement).any(|p| account(p) == number && (p.ends_with(":root") || p == number))
+}
+
+/// The values that a condition of a statement asks a key to equal.
+pub(super) fn equals<'s>(statement: &'s Statement, key: &str) -> BTreeSet<&'s str> {
+    let keys = statement.conditions.get("StringEquals").into_iter().flatten();
+    let values = keys.filter(|(name, _)| name.eq_ignore_ascii_case(key));
+    values.flat_map(|(_, values)| values).map(String::as_str).collect()
+}
+
+/// The values of all conditions on a key, whatever the operator.
+pub(super) fn conditions<'s>(statement: &'s Statement, key: &str) -> BTreeSet<&'s str> {
+    let tests = statement.conditions.values().flatten();
+    let values = tests.filter(|(name, _)| name.eq_ignore_ascii_case(key));
+    values.flat_map(|(_, values)| values).map(String::as_str).collect()
+}
+
+/// `a`, `b` and 3 more.
+pub(super) fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 4;
+    let items: Vec<&str> = items.into_iter().collect();
+    let mut shown: Vec<String> = items.iter().take(SHOWN).map(|i| format!("`{i}`")).collect();
+    if items.len() > SHOWN {
+        shown.push(format!("{} more", items.len() - SHOWN));
+    }
+    match shown.split_last() {
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_iam() {
+        let table = [
+            ("ec2:*", "ec2:RunInstances", true),
+            ("ec2:Describe*s", "ec2:DescribeVolumes", true),
+            ("ec2:describe*", "ec2:DescribeVolumes", true),
+            ("ec2:Run?nstances", "ec2:RunInstances", true),
+            ("*", "", true),
+            ("s3:Get*", "s3:PutObject", false),
+            ("a*b*c", "aXbXbYc", true),
+            ("a*b*c", "aXbXbY", false),
+            ("arn:aws:s3:::b/*", "arn:aws:s3:::b/*", true),
+            ("arn:aws:s3:::b", "arn:aws:s3:::b/*", false),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}
