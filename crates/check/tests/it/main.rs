@@ -1,3 +1,4 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
+mod capacity;
 mod stage;
