@@ -1,5 +1,5 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
-mod rules;
 mod capacity;
+mod rules;
 mod stage;

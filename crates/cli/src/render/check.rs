@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use check::proof::{Hop, Proof, Step, Verdict, Via};
-use check::{Finding, Location, Report, Severity};
+use check::{Capacity, Finding, Limit, Location, Report, Severity, VpcRoom, WorkspaceRoom};
 use spec::Spec;
 
 use super::{Ink, paint, style};
@@ -44,6 +44,8 @@ impl View<'_> {
             text.push('\n');
         }
         text += &self.findings();
+        text += &self.room();
+        text += &self.limits();
         text += &self.closing();
         text
     }
@@ -117,6 +119,60 @@ impl View<'_> {
         match (self.locate)(&finding.pointer) {
             Some(Location { file, line, column }) => format!("{file}:{line}:{column}"),
             None => finding.subject.clone(),
+        }
+    }
+
+    /// How many nodes fit, and how far the networks can grow.
+    fn room(&self) -> String {
+        let Capacity { workspaces, shortages, vpcs, overlaps, .. } = &self.report.capacity;
+        let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for room in workspaces {
+            let line = nodes(self.spec, room);
+            let index = *known.entry(line.clone()).or_insert(lines.len());
+            match lines.get_mut(index) {
+                Some((_, names)) => names.push(&room.workspace),
+                None => lines.push((line, vec![&room.workspace])),
+            }
+        }
+        let mut text = String::new();
+        for (line, names) in lines {
+            text += &wrapped("  ", "", &format!("{}: {line}", names.join(", ")));
+        }
+        for room in vpcs {
+            text += &wrapped("  ", "", &format!("{}: {}", last(&room.vpc), growth(room)));
+        }
+        for short in shortages {
+            let names: Vec<&str> = short.workspaces.iter().map(String::as_str).collect();
+            let line = format!("{} nodes asked for, room for {}", short.asked, short.nodes);
+            let label = paint(Ink::Red, "too small for");
+            text += &format!("  {label} {}: {line}\n", names.join(", "));
+            text += &wrapped("    ", "", &short.next);
+        }
+        for overlap in overlaps {
+            let (one, other) = &overlap.subnets;
+            text += &format!("  {} {one} and {other}\n", paint(Ink::Red, "overlap:"));
+        }
+        match text.is_empty() {
+            true => text,
+            false => format!("{}\n{text}\n", paint(Ink::Bold, "room for nodes")),
+        }
+    }
+
+    /// Limits that are nearly or more than used up.
+    fn limits(&self) -> String {
+        let line = |limit: &Limit| {
+            let used = limit.used.as_ref()?;
+            let Limit { id, what, limit, per, .. } = limit;
+            // A limit of one is always used up by the one.
+            let near = *limit > 1 && used.most * 10 >= limit * 8;
+            let line = format!("{id}: {} of {limit} {what} per {per} ({})", used.most, used.at);
+            (near || !used.over.is_empty()).then(|| wrapped("  ", "", &line))
+        };
+        let text: String = self.report.limits.iter().filter_map(line).collect();
+        match text.is_empty() {
+            true => text,
+            false => format!("{}\n{text}\n", paint(Ink::Bold, "limits")),
         }
     }
 
@@ -442,7 +498,7 @@ fn number(class: &str) -> (bool, u32) {
 
 /// A subnet by its zone, or by its id: `1a`.
 fn short(spec: &Spec, subnet: &str) -> String {
-    let name = subnet.rsplit(['.', '/']).next().unwrap_or(subnet);
+    let name = last(subnet);
     match name.strip_prefix(spec.region.as_str()) {
         // The digit of the region belongs to what people call a zone.
         Some(letter) if !letter.is_empty() => {
@@ -459,6 +515,37 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// How many nodes one workspace has room for.
+fn nodes(spec: &Spec, room: &WorkspaceRoom) -> String {
+    let zones: Vec<String> = room
+        .zones
+        .iter()
+        .map(|(zone, nodes)| format!("{nodes} in {}", short(spec, zone)))
+        .collect();
+    let most = if room.exact { "" } else { "at most " };
+    let peak = room.peak.map_or(String::new(), |peak| format!(", {peak} asked for"));
+    let shared = if room.shared { ", shared with others" } else { "" };
+    format!("{most}{} nodes ({}){peak}{shared}", room.nodes, zones.join(", "))
+}
+
+/// How far one VPC can still grow.
+fn growth(room: &VpcRoom) -> String {
+    let VpcRoom { addresses, free, exact, prefix, workspaces, next, .. } = room;
+    let most = if *exact { "" } else { "at most " };
+    let free = format!("{most}{free} of {addresses} addresses free");
+    match next {
+        Some(next) => format!("{free}; {next}"),
+        None => {
+            format!("{free}, room for {workspaces} more workspaces with a /{prefix} in each zone")
+        }
+    }
+}
+
+/// The last word of an address.
+fn last(key: &str) -> &str {
+    key.rsplit(['.', '/']).next().unwrap_or(key)
 }
 
 /// Ways of one workspace that end alike, with the subnets they are from.
@@ -551,8 +638,8 @@ fn wrapped(indent: &str, label: &str, text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use check::CHECK_FORMAT;
     use check::proof::Block;
-    use check::{CHECK_FORMAT, Capacity};
     use spec::SourceFile;
 
     use super::*;
