@@ -140,7 +140,7 @@ impl View<'_> {
             text += &wrapped("  ", "", &format!("{}: {line}", names.join(", ")));
         }
         for room in vpcs {
-            text += &wrapped("  ", "", &format!("{}: {}", last(&room.vpc), growth(room)));
+            text += &wrapped("  ", &format!("{}: ", last(&room.vpc)), &growth(room));
         }
         for short in shortages {
             let names: Vec<&str> = short.workspaces.iter().map(String::as_str).collect();
@@ -430,7 +430,14 @@ impl<'a> Matrix<'a> {
         let name = all().map(|row| row.name().chars().count()).max().unwrap_or(0);
         let name = name.max(title.chars().count().saturating_sub(MARGIN)).min(room / 2);
         let mut text = String::new();
-        let headings: Vec<String> = self.columns.iter().map(|names| names.join(", ")).collect();
+        let heading = |names: &Vec<String>| match names.join(", ") {
+            // Ids of subnets take more room than all that is said of them.
+            all if MARGIN + name + GAP + all.chars().count() > room => {
+                format!("{} subnets", names.len())
+            }
+            all => all,
+        };
+        let headings: Vec<String> = self.columns.iter().map(heading).collect();
         let width = |column: usize| {
             let cells = all().filter_map(|row| row.cells.get(column)).map(|cell| cell.word().len());
             let widest = cells.max().unwrap_or(0);
@@ -519,6 +526,9 @@ fn cut(text: &str, width: usize) -> String {
 
 /// How many nodes one workspace has room for.
 fn nodes(spec: &Spec, room: &WorkspaceRoom) -> String {
+    if room.zones.is_empty() {
+        return "its subnets have not been read".to_owned();
+    }
     let zones: Vec<String> = room
         .zones
         .iter()
