@@ -1,5 +1,6 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
+mod monotone;
 mod proofs;
 mod stage;
 mod templates;
