@@ -1,5 +1,9 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
 mod capacity;
+mod monotone;
+mod proofs;
 mod rules;
 mod stage;
+mod templates;
+mod topologies;
