@@ -7,7 +7,6 @@ use spec::UserNames;
 
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
 use crate::proof::Verdict;
 use crate::topology::{Access, Endpoint, Key, PrivateZone, Reach};
 
@@ -112,16 +111,6 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn broken(case: &Case<'_>, key: &str, message: String) -> Broken {
-    Broken {
-        subject: key.to_owned(),
-        place: place::of(case.spec, case.graph, key),
-        message,
-        fix: None,
-        symptom: None,
-    }
-}
-
 /// The domain of workspaces: `cloud.databricks.com`.
 fn domain(case: &Case<'_>) -> &'static str {
     &regions::partition(&case.topology.region).workspace_domain
@@ -163,11 +152,10 @@ fn apex_zone(case: &Case<'_>) -> Vec<Broken> {
     for vpc in homes(case).into_keys().filter(|vpc| !told.contains(vpc)) {
         for (key, _) in zones.get(vpc).into_iter().flatten().filter(|(_, z)| z.name == domain) {
             let message = format!(
-                "the private zone `{domain}` hides every name of Databricks it does not list from {vpc}"
+                "the private zone `{domain}` hides every name of Databricks it does not list from `{vpc}`"
             );
-            let place = place::of(case.spec, case.graph, vpc);
-            let symptom = Some("BOOTSTRAP_TIMEOUT".to_owned());
-            all.push(Broken { place, symptom, ..broken(case, key, message) });
+            let place = case.place(vpc);
+            all.push(Broken::new(key, place, message).symptom("BOOTSTRAP_TIMEOUT"));
         }
     }
     all
@@ -196,16 +184,16 @@ fn sign_on_name(case: &Case<'_>) -> Vec<Broken> {
         if here.any(|(_, zone)| zone.records.contains_key(&name)) {
             continue;
         }
-        let mut place = place::of(case.spec, case.graph, key);
+        let mut place = case.place(key);
         place.push("private_link".to_owned());
         let message = format!(
-            "users in {key} sign in through `{name}`, which private DNS of the endpoint does not answer"
+            "users in `{key}` sign in through `{name}`, which private DNS of the endpoint does not answer"
         );
         let fix = format!(
             "let `{name}` lead to the endpoint for users in a private zone they ask, and say `user_names: zone` \
-             in `private_link`"
+             in `private_link`, or accept this finding"
         );
-        all.push(Broken { place, fix: Some(fix), ..broken(case, key, message) });
+        all.push(Broken::new(key, place, message).fix(fix));
     }
     all
 }
@@ -232,10 +220,11 @@ fn data_plane_name(case: &Case<'_>) -> Vec<Broken> {
             continue;
         }
         let Some((key, host)) = records().find(|(_, name)| is_host(name, domain)) else { continue };
-        let message =
-            format!("`{host}` has a private address in {vpc}, and its `dbc-dp-` name a public one");
-        let place = place::of(case.spec, case.graph, vpc);
-        all.push(Broken { place, ..broken(case, key, message) });
+        let message = format!(
+            "`{host}` has a private address in `{vpc}`, and its `dbc-dp-` name a public one"
+        );
+        let place = case.place(vpc);
+        all.push(Broken::new(key, place, message));
     }
     all
 }
@@ -244,13 +233,13 @@ fn frontend_without_settings(case: &Case<'_>) -> Vec<Broken> {
     let without = case.topology.workspaces.iter().filter_map(|(name, nodes)| {
         let workspace = case.spec.workspaces.get(name)?;
         let users = case.spec.frontend_of(workspace) && nodes.access == Access::Public;
-        let mut place = place::of(case.spec, case.graph, name);
+        let mut place = case.place(name);
         place.push("private_access".to_owned());
         let message = format!(
-            "{} has an endpoint for users, and workspace `{name}` no private access settings",
+            "`{}` has an endpoint for users, and workspace `{name}` no private access settings",
             nodes.vpc
         );
-        users.then(|| Broken { place, ..broken(case, name, message) })
+        users.then(|| Broken::new(name, place, message))
     });
     without.collect()
 }
@@ -289,10 +278,10 @@ fn two_answers(case: &Case<'_>) -> Vec<Broken> {
         };
         for (zone, _) in here.iter().filter(both) {
             let message = format!(
-                "both {key} and the private zone {zone} answer `{name}` in {}",
+                "both `{key}` and the private zone `{zone}` answer `{name}` in `{}`",
                 endpoint.vpc
             );
-            all.push(broken(case, key, message));
+            all.push(case.broken(key, message));
         }
     }
     all

@@ -6,11 +6,10 @@ use facts::regions;
 use kinds::policy::{Policy, Principal};
 use spec::Link;
 
-use super::grants::listed;
+use super::look::{Default, default_route, listed};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
-use crate::topology::{Association, Connection, Endpoint, Key, Reach, Target, Topology};
+use crate::topology::{Connection, Endpoint, Key, Reach, Target, Topology};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -293,16 +292,6 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn broken(case: &Case<'_>, key: &str, message: String) -> Broken {
-    Broken {
-        subject: key.to_owned(),
-        place: place::of(case.spec, case.graph, key),
-        message,
-        fix: None,
-        symptom: None,
-    }
-}
-
 /// The endpoints that can be seen.
 fn seen<'a>(topology: &'a Topology) -> impl Iterator<Item = (&'a Key, &'a Endpoint)> {
     topology.endpoints.iter().filter_map(|(key, endpoint)| Some((key, endpoint.as_ref()?)))
@@ -314,29 +303,24 @@ fn aws_service<'s>(service: &'s str, region: &str) -> Option<&'s str> {
 }
 
 /// The VPCs in which nodes of some workspace go to the internet through NAT.
-fn behind_nat(topology: &Topology) -> BTreeSet<&str> {
+fn behind_nat<'a>(case: &Case<'a>) -> BTreeSet<&'a str> {
+    let nat =
+        |subnet| matches!(default_route(case, subnet), Default::Route(_, Target::NatGateway(_)));
     let mut found = BTreeSet::new();
-    for nodes in topology.workspaces.values() {
-        if !found.contains(nodes.vpc.as_str()) && nodes.subnets.iter().any(|s| has_nat(topology, s))
-        {
-            found.insert(nodes.vpc.as_str());
+    for nodes in case.topology.workspaces.values() {
+        let vpc = nodes.vpc.as_str();
+        let mut subnets = nodes.subnets.iter().filter_map(|key| case.subnet(key));
+        if !found.contains(vpc) && subnets.any(nat) {
+            found.insert(vpc);
         }
     }
     found
 }
 
-fn has_nat(topology: &Topology, subnet: &str) -> bool {
-    let Some(Some(subnet)) = topology.subnets.get(subnet) else { return false };
-    let Association::Table(table) = &subnet.table else { return false };
-    let Some(Some(table)) = topology.route_tables.get(table) else { return false };
-    let default = table.routes.iter().find(|(range, _)| range.prefix_len() == 0);
-    matches!(default, Some((_, Target::NatGateway(_))))
-}
-
 fn unused_sts(case: &Case<'_>) -> Vec<Broken> {
     let region = &case.topology.region;
     let name = format!("sts.{region}.amazonaws.com");
-    let behind_nat = behind_nat(case.topology);
+    let behind_nat = behind_nat(case);
     let zones = || case.topology.zones.values().flatten();
     let unused = seen(case.topology).filter(|(_, endpoint)| {
         let mapped =
@@ -348,12 +332,9 @@ fn unused_sts(case: &Case<'_>) -> Vec<Broken> {
     });
     unused
         .map(|(key, _)| {
-            let message =
-                format!("nodes call `{name}` through NAT: the endpoint {key} has no private DNS");
-            Broken {
-                symptom: Some("SECURITY_DAEMON_REGISTRATION_EXCEPTION once NAT is gone".to_owned()),
-                ..broken(case, key, message)
-            }
+            let message = format!("nodes call `{name}` through NAT: `{key}` has no private DNS");
+            case.broken(key, message)
+                .symptom("SECURITY_DAEMON_REGISTRATION_EXCEPTION once NAT is gone")
         })
         .collect()
 }
@@ -367,19 +348,19 @@ fn competing_endpoints(case: &Case<'_>) -> Vec<Broken> {
         }
         let Some(other) = first.insert((&endpoint.vpc, &endpoint.service), key) else { continue };
         let message = format!(
-            "{other} and {key} both have private DNS for `{}` in {}",
+            "`{other}` and `{key}` both have private DNS for `{}` in `{}`",
             endpoint.service, endpoint.vpc
         );
         let symptom =
             "private-dns-enabled cannot be set because there is already a conflicting DNS domain";
-        all.push(Broken { symptom: Some(symptom.to_owned()), ..broken(case, key, message) });
+        all.push(case.broken(key, message).symptom(symptom));
     }
     all
 }
 
 /// The field of the spec that gives the service of a connection to Databricks.
 fn services_field(case: &Case<'_>, key: &str) -> Vec<String> {
-    let mut place = place::of(case.spec, case.graph, key);
+    let mut place = case.place(key);
     let vpc = place.get(1).and_then(|name| case.spec.vpcs.get(name));
     let given = vpc.and_then(|vpc| vpc.private_link.services.as_ref());
     if given.is_some() && place.last().is_some_and(|last| last == "private_link") {
@@ -398,9 +379,8 @@ fn foreign_service(case: &Case<'_>) -> Vec<Broken> {
         }
         let message =
             format!("`{}` is a service of {theirs}, and the VPC is in {ours}", endpoint.service);
-        let symptom =
-            Some("InvalidServiceName: The Vpc Endpoint Service does not exist".to_owned());
-        Some(Broken { place: services_field(case, key), symptom, ..broken(case, key, message) })
+        let symptom = "InvalidServiceName: The Vpc Endpoint Service does not exist";
+        Some(Broken::new(key, services_field(case, key), message).symptom(symptom))
     });
     foreign.collect()
 }
@@ -424,7 +404,7 @@ fn unknown_service(case: &Case<'_>) -> Vec<Broken> {
             return None;
         }
         let message = format!("no source names `{service}` as a service of Databricks");
-        Some(Broken { place: services_field(case, key), ..broken(case, key, message) })
+        Some(Broken::new(key, services_field(case, key), message))
     });
     unknown.collect()
 }
@@ -435,8 +415,13 @@ fn swapped_connections(case: &Case<'_>) -> Vec<Broken> {
         let endpoint = case.topology.endpoints.get(connection.endpoint.as_ref()?)?;
         Some(endpoint.as_ref()?.service.as_str())
     };
+    // Where the relay is asked for and another endpoint answers, the proof has said it.
+    let told = case.told("DBX-EPT-010");
     let mut found = BTreeMap::new();
     for nodes in case.topology.workspaces.values() {
+        if nodes.subnets.iter().any(|subnet| told.contains(subnet.as_str())) {
+            continue;
+        }
         let connections = [("REST", &nodes.rest, "relay"), ("relay", &nodes.relay, "REST")];
         for (what, connection, other) in connections {
             let Some(connection) = connection else { continue };
@@ -451,11 +436,10 @@ fn swapped_connections(case: &Case<'_>) -> Vec<Broken> {
         }
     }
     let swapped = found.into_iter().map(|((what, registration), other)| {
-        let message = format!("the {what} connection {registration} leads to the {other} service");
-        Broken {
-            symptom: Some("WaitForNgrokTunnel, or an error that names the endpoint".to_owned()),
-            ..broken(case, registration, message)
-        }
+        let message =
+            format!("the {what} connection `{registration}` leads to the {other} service");
+        let symptom = "WaitForNgrokTunnel, or an error that names the endpoint";
+        case.broken(registration, message).symptom(symptom)
     });
     swapped.collect()
 }
@@ -467,12 +451,12 @@ fn half_a_connection(case: &Case<'_>) -> Vec<Broken> {
             (None, Some(_)) => ("relay", "REST"),
             _ => return None,
         };
-        let mut place = place::of(case.spec, case.graph, name);
+        let mut place = case.place(name);
         place.push("private_link".to_owned());
         let message = format!(
             "the network of workspace `{name}` has a {has} connection and no {lacks} connection"
         );
-        Some(Broken { place, ..broken(case, name, message) })
+        Some(Broken::new(name, place, message))
     });
     half.collect()
 }
@@ -483,13 +467,8 @@ fn wrong_sort_of_id(case: &Case<'_>) -> Vec<Broken> {
     let mut wrong = |place: [&str; 5], id: &str, expected: &str| {
         let place: Vec<String> =
             place.into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        all.push(Broken {
-            subject: format!("aws.vpc/{}", place[1]),
-            message: format!("`{id}` stands where {expected} belongs"),
-            place,
-            fix: None,
-            symptom: None,
-        });
+        let subject = format!("aws.vpc/{}", place[1]);
+        all.push(Broken::new(&subject, place, format!("`{id}` stands where {expected} belongs")));
     };
     for (vpc, wanted) in &case.spec.vpcs {
         let link = &wanted.private_link;
@@ -535,8 +514,8 @@ fn shared_policy(case: &Case<'_>) -> Vec<Broken> {
         let tenants = tenants.get(endpoint.vpc.as_str()).filter(|tenants| tenants.len() > 1)?;
         endpoint.policy.as_ref().filter(|policy| !lets_all(policy))?;
         let tenants = listed(tenants.iter().copied());
-        let message = format!("the policy of {key} binds the workspaces {tenants}");
-        Some(broken(case, key, message))
+        let message = format!("the policy of `{key}` binds the workspaces {tenants}");
+        Some(case.broken(key, message))
     });
     shared.collect()
 }
@@ -554,13 +533,13 @@ fn paid_way_to_s3(case: &Case<'_>) -> Vec<Broken> {
         })
         .map(|(_, endpoint)| endpoint.vpc.as_str())
         .collect();
-    let paying = behind_nat(topology).into_iter().filter(|vpc| !free.contains(vpc));
+    let paying = behind_nat(case).into_iter().filter(|vpc| !free.contains(vpc));
     paying
         .map(|vpc| {
-            let mut place = place::of(case.spec, case.graph, vpc);
+            let mut place = case.place(vpc);
             place.push("endpoints".to_owned());
-            let message = format!("all traffic of {vpc} to S3 goes through NAT and is paid for");
-            Broken { place, ..broken(case, vpc, message) }
+            let message = format!("all traffic of `{vpc}` to S3 goes through NAT and is paid for");
+            Broken::new(vpc, place, message)
         })
         .collect()
 }
@@ -571,8 +550,8 @@ fn groupless_endpoint(case: &Case<'_>) -> Vec<Broken> {
     });
     groupless
         .map(|(key, _)| {
-            let message = format!("{key} has the default security group of its VPC");
-            broken(case, key, message)
+            let message = format!("`{key}` has the default security group of its VPC");
+            case.broken(key, message)
         })
         .collect()
 }

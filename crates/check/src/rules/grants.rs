@@ -91,21 +91,6 @@ pub(super) fn conditions<'s>(statement: &'s Statement, key: &str) -> BTreeSet<&'
     values.flat_map(|(_, values)| values).map(String::as_str).collect()
 }
 
-/// `a`, `b` and 3 more.
-pub(super) fn listed<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 4;
-    let items: Vec<&str> = items.into_iter().collect();
-    let mut shown: Vec<String> = items.iter().take(SHOWN).map(|i| format!("`{i}`")).collect();
-    if items.len() > SHOWN {
-        shown.push(format!("{} more", items.len() - SHOWN));
-    }
-    match shown.split_last() {
-        Some((only, [])) => only.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,22 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::Role as Part;
+use engine::{Ref, Role as Part};
 use facts::iam;
 use facts::regions::{self, Partition};
 use kinds::aws::role;
+use kinds::aws::security_group::GroupId;
 use kinds::databricks::network;
 use kinds::policy::{Principal, Statement};
 use serde_json::Value;
 use spec::Workspace;
 
 use super::grants::{
-    about, account, admits_account, allowing, conditions, equals, fits, listed, on, principals,
+    about, account, admits_account, allowing, conditions, equals, fits, on, principals,
 };
+use super::look::listed;
 use super::made::{id, name, target};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
 use crate::topology::Key;
 
 pub(super) const RULES: &[Rule] = &[
@@ -190,13 +191,7 @@ fn workers<'a>(case: &'a Case<'_>) -> Vec<Worker<'a>> {
 
 impl Worker<'_> {
     fn broken(&self, case: &Case<'_>, message: String) -> Broken {
-        Broken {
-            subject: self.key.to_owned(),
-            place: place::of(case.spec, case.graph, self.key),
-            message,
-            fix: None,
-            symptom: None,
-        }
+        case.broken(self.key, message)
     }
 
     /// Whether nothing but what can be seen tells what it may do.
@@ -273,8 +268,7 @@ fn untrusting(case: &Case<'_>) -> Vec<Broken> {
         );
         let root = &partition(case).root_principal;
         let fix = format!("let the role trust `{root}`");
-        let symptom = Some(INVALID.to_owned());
-        Some(Broken { fix: Some(fix), symptom, ..worker.broken(case, message) })
+        Some(worker.broken(case, message).fix(fix).symptom(INVALID))
     });
     strange.collect()
 }
@@ -297,8 +291,7 @@ fn external_id(case: &Case<'_>) -> Vec<Broken> {
             let role = &worker.role.name;
             let message =
                 format!("the role `{role}` asks {asked}, and the Databricks account is `{wanted}`");
-            let symptom = Some(INVALID.to_owned());
-            all.push(Broken { symptom, ..worker.broken(case, message) });
+            all.push(worker.broken(case, message).symptom(INVALID));
         }
     }
     all
@@ -315,8 +308,7 @@ fn missing_actions(case: &Case<'_>) -> Vec<Broken> {
         let (role, missing) = (&worker.role.name, listed(missing));
         let message =
             format!("the role `{role}` lacks {count} of the actions Databricks needs: {missing}");
-        let symptom = Some(INVALID.to_owned());
-        (count > 0).then(|| Broken { symptom, ..worker.broken(case, message) })
+        (count > 0).then(|| worker.broken(case, message).symptom(INVALID))
     });
     lacking.collect()
 }
@@ -403,16 +395,13 @@ fn pass_role(case: &Case<'_>) -> Vec<Broken> {
                     "the role `{role}` may not pass `{arn}` to nodes, so clusters of workspace `{name}` with \
                      the instance profile `{profile}` cannot start"
                 );
-                let symptom =
-                    "UPDATE_INSTANCE_PROFILE_FAILURE, AWS_AUTHORIZATION_FAILURE".to_owned();
-                all.push(Broken {
-                    place: ["workspaces", name, "instance_profiles", profile]
-                        .map(str::to_owned)
-                        .into(),
-                    fix: Some(format!("allow `{PASS}` on `{arn}`")),
-                    symptom: Some(symptom),
-                    ..worker.broken(case, message)
-                });
+                let place = ["workspaces", name, "instance_profiles", profile];
+                let broken = Broken::new(worker.key, place.map(str::to_owned).into(), message);
+                all.push(
+                    broken
+                        .fix(format!("allow `{PASS}` on `{arn}`"))
+                        .symptom("UPDATE_INSTANCE_PROFILE_FAILURE, AWS_AUTHORIZATION_FAILURE"),
+                );
             }
         }
     }
@@ -456,13 +445,8 @@ fn partition_of(case: &Case<'_>, key: &str, props: &Value) -> Option<Broken> {
     let ours = partition(case).arn_partition.as_str();
     let arn = of_another(props, ours)?;
     let region = &case.spec.region;
-    Some(Broken {
-        subject: key.to_owned(),
-        place: place::of(case.spec, case.graph, key),
-        message: format!("`{arn}` is not of the partition `{ours}`, in which {region} lies"),
-        fix: None,
-        symptom: Some("MalformedPolicyDocument, AccessDenied".to_owned()),
-    })
+    let message = format!("`{arn}` is not of the partition `{ours}`, in which {region} lies");
+    Some(case.broken(key, message).symptom("MalformedPolicyDocument, AccessDenied"))
 }
 
 fn partition_mismatch(case: &Case<'_>) -> Vec<Broken> {
@@ -509,18 +493,13 @@ fn wrong_scope(case: &Case<'_>) -> Vec<Broken> {
     all
 }
 
-/// The sets of security groups its workspaces have.
-fn groups_of<'a>(case: &'a Case<'_>, worker: &Worker<'_>) -> BTreeSet<Vec<Key>> {
+/// The sets of security groups its workspaces have, by id or, where they are made, by address.
+fn groups_of(case: &Case<'_>, worker: &Worker<'_>) -> BTreeSet<Vec<Key>> {
     let networks = worker.workspaces.iter().filter_map(|name| network_of(case, name)?);
-    networks.map(|n| n.groups.iter().map(|g| text(g)).collect()).collect()
-}
-
-/// A reference as text, to tell two of them apart.
-fn text<T: ToString>(reference: &engine::Ref<T>) -> Key {
-    match reference {
-        engine::Ref::Known(id) => id.to_string(),
-        engine::Ref::Output(output) => output.address.to_string(),
-    }
+    let key = |group: &Ref<GroupId>| {
+        id(case.graph, group).or_else(|| target(group).map(str::to_owned)).unwrap_or_default()
+    };
+    networks.map(|network| network.groups.iter().map(key).collect()).collect()
 }
 
 fn scope_shared(case: &Case<'_>) -> Vec<Broken> {
@@ -546,13 +525,8 @@ fn profile_trust(case: &Case<'_>) -> Vec<Broken> {
         if trusts(role).any(|statement| statement.principals.contains(&ec2)) {
             return None;
         }
-        Some(Broken {
-            subject: key.clone(),
-            place: place::of(case.spec, case.graph, key),
-            message: format!("the role `{}` does not trust EC2, so no node can get it", role.name),
-            fix: None,
-            symptom: Some("UPDATE_INSTANCE_PROFILE_FAILURE".to_owned()),
-        })
+        let message = format!("the role `{}` does not trust EC2, so no node can get it", role.name);
+        Some(case.broken(key, message).symptom("UPDATE_INSTANCE_PROFILE_FAILURE"))
     });
     distrusting.collect()
 }
@@ -593,8 +567,7 @@ fn image_owner(case: &Case<'_>) -> Vec<Broken> {
             "the role `{role}` is restricted to images of {}, and those of Databricks are of `{owner}`",
             listed(owners)
         );
-        let symptom = Some("AWS_AUTHORIZATION_FAILURE".to_owned());
-        Some(Broken { symptom, ..worker.broken(case, message) })
+        Some(worker.broken(case, message).symptom("AWS_AUTHORIZATION_FAILURE"))
     });
     wrong.collect()
 }

@@ -4,7 +4,6 @@ use kinds::aws::bucket::Encryption;
 
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -88,18 +87,11 @@ fn region(case: &Case<'_>) -> Vec<Broken> {
         if theirs == ours {
             return None;
         }
-        let mut place = place::of(case.spec, case.graph, key);
+        let mut place = case.place(key);
         place.push("kms_key".to_owned());
-        Some(Broken {
-            subject: key.clone(),
-            place,
-            message: format!(
-                "the key `{arn}` is of {theirs}, and the bucket `{}` of {ours}",
-                bucket.name
-            ),
-            fix: None,
-            symptom: Some("AWS_INVALID_KMS_KEY_STATE".to_owned()),
-        })
+        let message =
+            format!("the key `{arn}` is of {theirs}, and the bucket `{}` of {ours}", bucket.name);
+        Some(Broken::new(key, place, message).symptom("AWS_INVALID_KMS_KEY_STATE"))
     });
     elsewhere.collect()
 }

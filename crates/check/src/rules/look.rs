@@ -45,6 +45,11 @@ impl<'a> Case<'a> {
         place
     }
 
+    /// Where it is said which VPC is used, or that one is made.
+    pub(super) fn vpc_itself(&self, vpc: &str) -> Vec<String> {
+        if self.is_used(vpc) { self.vpc_place(vpc, &["use"]) } else { self.place(vpc) }
+    }
+
     /// Where the range of a VPC is said.
     pub(super) fn range_place(&self, vpc: &str) -> Vec<String> {
         self.vpc_place(vpc, &[if self.is_used(vpc) { "use" } else { "cidr" }])
@@ -91,6 +96,11 @@ impl<'a> Case<'a> {
     /// Whether dbxctl only uses an object.
     pub(super) fn is_used(&self, key: &str) -> bool {
         matches!(self.role(key), Some(Role::Used { .. }))
+    }
+
+    /// Whether dbxctl makes an object.
+    pub(super) fn is_made(&self, key: &str) -> bool {
+        matches!(self.role(key), Some(Role::Managed { .. }))
     }
 
     /// What tells an object from all others: several parts of a spec may use the same one.

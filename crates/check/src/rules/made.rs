@@ -16,6 +16,7 @@ use kinds::databricks::workspace::Workspace;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::{Broken, Case};
 use crate::topology::Key;
 
 /// Objects of one kind, by address. What is only used is not among them.
@@ -61,6 +62,13 @@ impl Made {
             }
         }
         made
+    }
+}
+
+impl Case<'_> {
+    /// An object that breaks a rule, at its place in the spec.
+    pub(super) fn broken(&self, key: &str, message: String) -> Broken {
+        Broken::new(key, self.place(key), message)
     }
 }
 

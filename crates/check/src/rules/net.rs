@@ -186,7 +186,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "DBX-NET-019",
         severity: Error,
         when: "Databricks does not support the region",
-        fix: "choose a region of the list that `dbxctl validate` prints",
+        fix: "choose a region that Databricks supports",
         source: "Databricks, supported regions; a spec has one region, so VPC and workspace \
                  never differ in it",
         decided: Decided::Here(supported_region),
@@ -290,22 +290,22 @@ const PRIVATE_DNS: &str = "Enabling private DNS requires both enableDnsSupport a
                            enableDnsHostnames VPC attributes set to true";
 
 fn dns_support(case: &Case<'_>) -> Vec<Broken> {
-    dns_off(case, "DNS resolution", |vpc| vpc.dns_support)
+    dns_off(case, "DBX-NET-001", "DNS resolution", |vpc| vpc.dns_support)
 }
 
 fn dns_hostnames(case: &Case<'_>) -> Vec<Broken> {
-    dns_off(case, "DNS hostnames", |vpc| vpc.dns_hostnames)
+    dns_off(case, "DBX-NET-002", "DNS hostnames", |vpc| vpc.dns_hostnames)
 }
 
-fn dns_off(case: &Case<'_>, what: &str, on: fn(&Vpc) -> bool) -> Vec<Broken> {
-    let off = case.networks().into_iter().filter(|(_, vpc)| !on(vpc));
+fn dns_off(case: &Case<'_>, rule: &str, what: &str, on: fn(&Vpc) -> bool) -> Vec<Broken> {
+    let told = case.told(rule);
+    let off = case.networks().into_iter().filter(|(key, vpc)| !on(vpc) && !told.contains(key));
     off.map(|(key, _)| {
         let message = format!(
             "`{key}` has {what} turned off: private names of endpoints do not resolve there, and \
              Databricks refuses the VPC"
         );
-        let place = if case.is_used(key) { case.range_place(key) } else { case.place(key) };
-        Broken::new(key, place, message).symptom(PRIVATE_DNS)
+        Broken::new(key, case.vpc_itself(key), message).symptom(PRIVATE_DNS)
     })
     .collect()
 }
@@ -446,7 +446,11 @@ fn one_block(case: &Case<'_>) -> Vec<Broken> {
 fn reserved(case: &Case<'_>) -> Vec<Broken> {
     let taken = |cidr: &Ipv4Net| subnets::RESERVED.into_iter().find(|r| subnets::overlap(r, cidr));
     let message = |key: &str, cidr: &Ipv4Net, taken: Ipv4Net| {
-        format!("`{key}` has {cidr}, which overlaps {taken}: nodes use that internally")
+        if *cidr == taken {
+            format!("`{key}` is {cidr}, which nodes use internally")
+        } else {
+            format!("`{key}` is {cidr}, which overlaps {taken}: nodes use that internally")
+        }
     };
     let mut broken = Vec::new();
     let mut vpcs = BTreeSet::new();
@@ -468,7 +472,8 @@ fn reserved(case: &Case<'_>) -> Vec<Broken> {
     broken
 }
 
-/// Who asks for nodes in the same subnets.
+/// Who asks for nodes in the same subnets. Workspaces with only some subnets in common are looked at
+/// apart: each alone must fit.
 struct Demand<'a> {
     nodes: &'a Nodes,
     workspaces: Vec<&'a str>,
@@ -499,9 +504,12 @@ fn room(case: &Case<'_>) -> Vec<Broken> {
         }
         let Demand { nodes, workspaces, peak } = demand;
         (*peak > room).then(|| {
-            let who = listed(workspaces.iter().copied());
-            let message =
-                format!("{} have room for {room} nodes, and {who} want {peak}", blocks(&cidrs));
+            let adds = if workspaces.len() == 1 { "is" } else { "adds up to" };
+            let message = format!(
+                "{} have room for {room} nodes, and `uses.peak_nodes` of {} {adds} {peak}",
+                blocks(&cidrs),
+                listed(workspaces.iter().copied())
+            );
             let first = workspaces.first().copied().unwrap_or_default();
             Broken::new(first, subnets_place(case, first, nodes), message)
                 .symptom("AWS_INSUFFICIENT_FREE_ADDRESSES_IN_SUBNET_FAILURE")
@@ -614,7 +622,7 @@ fn own_resolver(case: &Case<'_>) -> Vec<Broken> {
             servers.join(", ")
         );
         broken.push(
-            Broken::new(key, case.range_place(key), message)
+            Broken::new(key, case.vpc_itself(key), message)
                 .symptom("NETWORK_CHECK_DNS_SERVER_FAILURE, DNS_RESOLUTION_ERROR"),
         );
     }
@@ -630,7 +638,8 @@ fn supported_region(case: &Case<'_>) -> Vec<Broken> {
         return Vec::new();
     }
     let message = format!("no source confirms that Databricks supports the region {region}");
-    vec![Broken::new(&case.spec.name, vec!["region".to_owned()], message)]
+    let fix = format!("choose one of {}", regions::supported().join(", "));
+    vec![Broken::new(&case.spec.name, vec!["region".to_owned()], message).fix(fix)]
 }
 
 fn govcloud_east(case: &Case<'_>) -> Vec<Broken> {

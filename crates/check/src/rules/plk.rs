@@ -5,7 +5,6 @@ use engine::Ref;
 use super::made::{name, target};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
 use crate::topology::Access;
 
 pub(super) const RULES: &[Rule] = &[
@@ -39,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         when: "public access is off, and private connections for nodes or for users are missing",
         fix: "turn `public_access` on, or both `backend` and `frontend` in `private_link`",
         source: "text of the API",
-        decided: Decided::Proof,
+        decided: Decided::Here(closed_without_backend),
     },
     Rule {
         id: "DBX-PLK-005",
@@ -153,11 +152,11 @@ pub(super) const RULES: &[Rule] = &[
 
 /// At a field of what the spec says about an object.
 fn broken(case: &Case<'_>, key: &str, field: &str, message: String) -> Broken {
-    let mut place = place::of(case.spec, case.graph, key);
+    let mut place = case.place(key);
     if !field.is_empty() && place.last().is_none_or(|last| last != field) {
         place.push(field.to_owned());
     }
-    Broken { subject: key.to_owned(), place, message, fix: None, symptom: None }
+    Broken::new(key, place, message)
 }
 
 fn no_vpc(case: &Case<'_>) -> Vec<Broken> {
@@ -188,8 +187,7 @@ fn tier(case: &Case<'_>) -> Vec<Broken> {
         }
         let name = name(key);
         let message = format!("workspace `{name}` has private connections and the tier {tier}");
-        let symptom = Some("Forbidden".to_owned());
-        Some(Broken { symptom, ..broken(case, name, "tier", message) })
+        Some(broken(case, name, "tier", message).symptom("Forbidden"))
     });
     low.collect()
 }
@@ -202,6 +200,20 @@ fn no_settings(case: &Case<'_>) -> Vec<Broken> {
                 "workspace `{name}` has private connections and no private access settings"
             );
             broken(case, name, "private_access", message)
+        })
+    });
+    without.collect()
+}
+
+/// The proof tells of the other half: the way in for users.
+fn closed_without_backend(case: &Case<'_>) -> Vec<Broken> {
+    let without = case.topology.workspaces.iter().filter_map(|(name, nodes)| {
+        let closed = matches!(nodes.access, Access::Settings { public: false, .. });
+        (closed && nodes.rest.is_none() && nodes.relay.is_none()).then(|| {
+            let message = format!(
+                "workspace `{name}` has no public access, and its nodes have no private connections"
+            );
+            broken(case, name, "private_link", message)
         })
     });
     without.collect()
@@ -228,7 +240,7 @@ fn settings_elsewhere(case: &Case<'_>) -> Vec<Broken> {
     elsewhere
         .map(|(key, settings)| {
             let theirs = &settings.region;
-            let message = format!("{key} are of {theirs}, and their workspaces of {ours}");
+            let message = format!("`{key}` is for {theirs}, and its workspaces are in {ours}");
             broken(case, key, "", message)
         })
         .collect()
@@ -240,7 +252,8 @@ fn registered_elsewhere(case: &Case<'_>) -> Vec<Broken> {
     elsewhere
         .map(|(key, registration)| {
             let theirs = &registration.region;
-            let message = format!("{key} is registered in {theirs}, and workspaces are in {ours}");
+            let message =
+                format!("`{key}` is registered in {theirs}, and its workspaces are in {ours}");
             broken(case, key, "", message)
         })
         .collect()

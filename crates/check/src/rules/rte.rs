@@ -7,7 +7,7 @@ use facts::regions;
 use super::look::{Default, default_route, listed};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity::{Error, Info, Warning};
-use crate::topology::{InternetGateway, NatGateway, Reach, Target};
+use crate::topology::{InternetGateway, NatGateway, Nodes, Reach, Target};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -116,7 +116,13 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Where NAT is said for the VPC of a NAT gateway.
 fn nat_place(case: &Case<'_>, nat: &str, vpc: &str) -> Vec<String> {
-    if case.is_used(nat) { case.vpc_place(vpc, &["use", "nat_gateways"]) } else { case.place(nat) }
+    if case.is_made(nat) {
+        case.place(nat)
+    } else if case.is_used(nat) {
+        case.vpc_place(vpc, &["use", "nat_gateways"])
+    } else {
+        case.vpc_itself(vpc)
+    }
 }
 
 fn nat_without_way_out(case: &Case<'_>) -> Vec<Broken> {
@@ -216,10 +222,10 @@ fn single_nat(case: &Case<'_>) -> Vec<Broken> {
             let zones: Vec<&str> = zones.into_iter().collect();
             let message = format!("`{nat}` serves nodes in {}: {alone}", zones.join(", "));
             let broken = Broken::new(nat, nat_place(case, nat, vpc), message);
-            if case.is_used(nat) {
-                broken.fix("list a NAT gateway for each zone, or accept this finding")
-            } else {
+            if case.is_made(nat) {
                 broken
+            } else {
+                broken.fix("give each zone a NAT gateway of its own, or accept this finding")
             }
         })
         .collect()
@@ -247,8 +253,8 @@ fn s3_through_nat(case: &Case<'_>) -> Vec<Broken> {
         let message = format!(
             "`{endpoint}` is not on `{table}`: what `{key}` exchanges with S3 goes through `{nat}`"
         );
-        let place = if case.is_used(table) {
-            case.vpc_place(&subnet.vpc, &["use", "route_tables"])
+        let place = if !case.is_made(table) {
+            case.vpc_itself(&subnet.vpc)
         } else if case.is_used(endpoint) {
             case.vpc_place(&subnet.vpc, &["use_endpoints"])
         } else {
@@ -259,57 +265,70 @@ fn s3_through_nat(case: &Case<'_>) -> Vec<Broken> {
     broken.into_values().collect()
 }
 
+/// A way out that leads to what cannot be seen.
+struct Leaving<'a> {
+    target: &'a str,
+    vpc: &'a str,
+    subnets: BTreeSet<&'a str>,
+    /// What nodes call there.
+    hosts: BTreeSet<&'static str>,
+}
+
 fn leaves_sight(case: &Case<'_>) -> Vec<Broken> {
-    let mut leaving: BTreeMap<&str, (&str, &str, Vec<&str>)> = BTreeMap::new();
-    for (key, subnet) in case.node_subnets() {
-        let Default::Route(table, target) = default_route(case, subnet) else { continue };
-        let (Target::TransitGateway(target) | Target::Other(target) | Target::Peering(target)) =
-            target
-        else {
-            continue;
-        };
-        leaving.entry(table).or_insert((target, &subnet.vpc, Vec::new())).2.push(key);
+    let mut leaving: BTreeMap<&str, Leaving<'_>> = BTreeMap::new();
+    for (name, nodes) in &case.topology.workspaces {
+        for key in &nodes.subnets {
+            let Some(subnet) = case.subnet(key) else { continue };
+            let Default::Route(table, target) = default_route(case, subnet) else { continue };
+            let (Target::TransitGateway(target) | Target::Other(target) | Target::Peering(target)) =
+                target
+            else {
+                continue;
+            };
+            let (subnets, hosts) = (BTreeSet::new(), BTreeSet::new());
+            let vpc = subnet.vpc.as_str();
+            let way = leaving.entry(table).or_insert(Leaving { target, vpc, subnets, hosts });
+            way.subnets.insert(key);
+            way.hosts.extend(hosts_of(case, name, nodes));
+        }
     }
-    if leaving.is_empty() {
-        return Vec::new();
-    }
-    let hosts = hosts(&case.topology.region);
     leaving
         .into_iter()
-        .map(|(table, (target, vpc, subnets))| {
+        .map(|(table, Leaving { target, vpc, subnets, hosts })| {
             let message = format!(
                 "`{table}` leads {} to `{target}`, and what lies behind it cannot be seen from here",
                 listed(subnets)
             );
-            let place = if case.is_used(table) {
-                case.vpc_place(vpc, &["use", "route_tables"])
-            } else {
-                case.place(table)
-            };
+            let place =
+                if case.is_made(table) { case.place(table) } else { case.vpc_itself(vpc) };
             let broken = Broken::new(table, place, message)
                 .symptom("BOOTSTRAP_TIMEOUT: timed out after 704524 milliseconds");
             if hosts.is_empty() {
-                broken
-            } else {
-                broken.fix(format!(
-                    "let nodes through to {} on the far side, and accept this finding once that is \
-                     so",
-                    hosts.join(", ")
-                ))
+                return broken;
             }
+            let hosts: Vec<&str> = hosts.into_iter().collect();
+            broken.fix(format!(
+                "let nodes through to {} on the far side, and accept this finding once that is so",
+                hosts.join(", ")
+            ))
         })
         .collect()
 }
 
-/// What nodes call on the internet in any workspace of a region, as far as it has known names.
-fn hosts(region: &str) -> Vec<&'static str> {
-    let Some(region) = regions::region(region) else { return Vec::new() };
-    let metastore = region.legacy_hive_metastore.as_ref().and_then(|m| m.hostname.as_deref());
+/// What nodes of a workspace call on the internet, as far as the region has known names.
+fn hosts_of<'a>(
+    case: &Case<'a>,
+    workspace: &str,
+    nodes: &Nodes,
+) -> impl Iterator<Item = &'static str> + use<'a> {
+    let region = regions::region(&case.topology.region);
+    let wanted = case.spec.workspaces.get(workspace);
+    let legacy = wanted.is_some_and(|wanted| wanted.uses.legacy_metastore());
+    let metastore = region.and_then(|r| r.legacy_hive_metastore.as_ref());
     let names = [
-        region.web_app_hostname.as_deref(),
-        region.scc_relay_hostname.as_deref(),
-        metastore,
-        region.kinesis_endpoint.as_deref(),
+        region.and_then(|r| r.web_app_hostname.as_deref()).filter(|_| nodes.rest.is_none()),
+        region.and_then(|r| r.scc_relay_hostname.as_deref()).filter(|_| nodes.relay.is_none()),
+        metastore.and_then(|m| m.hostname.as_deref()).filter(|_| legacy),
     ];
-    names.into_iter().flatten().collect()
+    names.into_iter().flatten()
 }

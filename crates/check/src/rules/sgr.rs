@@ -392,6 +392,7 @@ fn endpoint_groups<'a>(case: &Case<'a>) -> BTreeSet<&'a str> {
 
 fn open_to_all(case: &Case<'_>) -> Vec<Broken> {
     const GUARDED: [u16; 3] = [22, 443, 3389];
+    const CLIENTS: &str = "port 443";
     let endpoints = endpoint_groups(case);
     let mut broken = Vec::new();
     for (key, group) in &case.topology.groups {
@@ -413,8 +414,10 @@ fn open_to_all(case: &Case<'_>) -> Vec<Broken> {
         let message = format!("`{key}` admits the whole internet on {}", open.join(", "));
         let place = match (endpoints.contains(key.as_str()), case.is_used(key)) {
             (true, true) => case.vpc_place(&group.vpc, &["endpoint_group"]),
-            (true, false) => case.vpc_place(&group.vpc, &["private_link", "clients"]),
-            (false, _) => case.place(key),
+            (true, false) if open == [CLIENTS] => {
+                case.vpc_place(&group.vpc, &["private_link", "clients"])
+            }
+            _ => case.place(key),
         };
         broken.push(Broken::new(key, place, message));
     }

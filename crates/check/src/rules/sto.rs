@@ -13,13 +13,13 @@ use kinds::databricks::storage_configuration as configuration;
 use kinds::policy::{Principal, Statement};
 
 use super::grants::{
-    about, account, admits_account, allowing, conditions, equals, fits, listed, on, principals,
+    about, account, admits_account, allowing, conditions, equals, fits, on, principals,
 };
 use super::iam::{arn_of, trusts};
+use super::look::listed;
 use super::made::target;
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -231,16 +231,6 @@ const NON_SELF_ASSUMING: &str = "UC_IAM_ROLE_NON_SELF_ASSUMING: The IAM role for
 /// As seen in accounts in 2022.
 const MOST_CONFIGURATIONS: usize = 50;
 
-fn broken(case: &Case<'_>, key: &str, message: String) -> Broken {
-    Broken {
-        subject: key.to_owned(),
-        place: place::of(case.spec, case.graph, key),
-        message,
-        fix: None,
-        symptom: None,
-    }
-}
-
 /// The same at a field of the storage of the workspace.
 fn at(mut broken: Broken, field: &str) -> Broken {
     if broken.place.last().is_some_and(|last| last == "storage") {
@@ -279,7 +269,7 @@ impl Root<'_> {
 /// The root buckets for which `wrong` has something to say.
 fn each(case: &Case<'_>, wrong: impl Fn(&Root<'_>) -> Option<String>) -> Vec<Broken> {
     let roots = roots(case);
-    roots.iter().filter_map(|root| Some(broken(case, root.key, wrong(root)?))).collect()
+    roots.iter().filter_map(|root| Some(case.broken(root.key, wrong(root)?))).collect()
 }
 
 fn region(case: &Case<'_>) -> Vec<Broken> {
@@ -411,8 +401,8 @@ fn shared_bucket(case: &Case<'_>) -> Vec<Broken> {
     }
     let shared = users.into_iter().filter(|(_, keys)| keys.len() > 1);
     let told = |(bucket, keys): (String, Vec<&str>)| {
-        let message = format!("the bucket {bucket} serves {}", listed(keys.iter().copied()));
-        Some(broken(case, keys.last()?, message))
+        let message = format!("the bucket `{bucket}` serves {}", listed(keys.iter().copied()));
+        Some(case.broken(keys.last()?, message))
     };
     shared.filter_map(told).collect()
 }
@@ -457,9 +447,9 @@ fn master_role(case: &Case<'_>) -> Vec<Broken> {
     let catalogs = catalogs(case);
     let wrong = catalogs.iter().filter(|catalog| catalog.trusts_master(case).next().is_none());
     wrong
-        .map(|Catalog { key, role, .. }| Broken {
-            fix: Some(format!("let the role trust `{master}`")),
-            ..broken(case, key, format!("the role `{}` does not trust Unity Catalog", role.name))
+        .map(|Catalog { key, role, .. }| {
+            case.broken(key, format!("the role `{}` does not trust Unity Catalog", role.name))
+                .fix(format!("let the role trust `{master}`"))
         })
         .collect()
 }
@@ -468,10 +458,10 @@ fn self_trust(case: &Case<'_>) -> Vec<Broken> {
     let catalogs = catalogs(case);
     let wrong = catalogs.iter().filter(|catalog| catalog.trusts_itself(case).next().is_none());
     wrong
-        .map(|Catalog { key, role, arn, .. }| Broken {
-            fix: Some(format!("let the role trust `{arn}`")),
-            symptom: Some(NON_SELF_ASSUMING.to_owned()),
-            ..broken(case, key, format!("the role `{}` does not trust itself", role.name))
+        .map(|Catalog { key, role, arn, .. }| {
+            case.broken(key, format!("the role `{}` does not trust itself", role.name))
+                .fix(format!("let the role trust `{arn}`"))
+                .symptom(NON_SELF_ASSUMING)
         })
         .collect()
 }
@@ -482,10 +472,10 @@ fn self_assume(case: &Case<'_>) -> Vec<Broken> {
         role.managed.is_empty() && !allowing(role.inline.values(), ASSUME).any(|s| on(s, arn))
     });
     wrong
-        .map(|Catalog { key, role, arn, .. }| Broken {
-            fix: Some(format!("allow `{ASSUME}` on `{arn}`")),
-            symptom: Some(NON_SELF_ASSUMING.to_owned()),
-            ..broken(case, key, format!("the role `{}` may not assume itself", role.name))
+        .map(|Catalog { key, role, arn, .. }| {
+            case.broken(key, format!("the role `{}` may not assume itself", role.name))
+                .fix(format!("allow `{ASSUME}` on `{arn}`"))
+                .symptom(NON_SELF_ASSUMING)
         })
         .collect()
 }
@@ -514,8 +504,7 @@ fn self_external_id(case: &Case<'_>) -> Vec<Broken> {
                 listed(wanted)
             ),
         };
-        let symptom = Some(NON_SELF_ASSUMING.to_owned());
-        Some(Broken { symptom, ..broken(case, catalog.key, message) })
+        Some(case.broken(catalog.key, message).symptom(NON_SELF_ASSUMING))
     });
     wrong.collect()
 }
@@ -545,7 +534,7 @@ fn key_of_role(case: &Case<'_>) -> Vec<Broken> {
         let symptom = "AWS IAM role does not have WRITE, DELETE permissions … not authorized to perform: \
                        kms:GenerateDataKey";
         (!missing.is_empty())
-            .then(|| Broken { symptom: Some(symptom.to_owned()), ..broken(case, at, message()) })
+            .then(|| case.broken(at, message()).symptom(symptom))
     });
     wrong.collect()
 }
@@ -557,10 +546,10 @@ fn alias(case: &Case<'_>) -> Vec<Broken> {
         let mut resources = keys.flat_map(|s| &s.resources);
         let alias = resources.find(|r| r.contains(":kms:") && r.contains(":alias/"))?;
         let message = format!(
-            "the role `{}` names a key by the alias `{alias}`, which grants nothing",
+            "the role `{}` names a key by the alias `{alias}`, which grants nothing in a policy of a role",
             role.name
         );
-        Some(at(broken(case, key, message), "kms_key"))
+        Some(at(case.broken(key, message), "kms_key"))
     });
     named.collect()
 }
@@ -587,13 +576,8 @@ fn many_configurations(case: &Case<'_>) -> Vec<Broken> {
     if count <= MOST_CONFIGURATIONS {
         return Vec::new();
     }
-    vec![Broken {
-        subject: case.spec.name.clone(),
-        place: vec!["workspaces".to_owned()],
-        message: format!(
-            "this spec makes {count} storage configurations; an account had at most {MOST_CONFIGURATIONS} in 2022"
-        ),
-        fix: None,
-        symptom: None,
-    }]
+    let message = format!(
+        "this spec makes {count} storage configurations; an account had at most {MOST_CONFIGURATIONS} in 2022"
+    );
+    vec![Broken::new(&case.spec.name, vec!["workspaces".to_owned()], message)]
 }

@@ -2,7 +2,6 @@
 
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
-use crate::place;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -166,18 +165,11 @@ fn names(case: &Case<'_>) -> Vec<Broken> {
         networks.chain(settings).filter(|(_, name)| !(4..=256).contains(&name.chars().count()));
     unfit
         .map(|(key, name)| {
-            let label = ["labels", key, "name"].map(str::to_owned).into();
             let labelled = case.spec.labels.contains_key(key);
-            Broken {
-                subject: key.clone(),
-                place: if labelled { label } else { place::of(case.spec, case.graph, key) },
-                message: format!(
-                    "`{name}` has {} characters: a name has 4 to 256",
-                    name.chars().count()
-                ),
-                fix: None,
-                symptom: None,
-            }
+            let label = || ["labels", key, "name"].map(str::to_owned).into();
+            let place = if labelled { label() } else { case.place(key) };
+            let count = name.chars().count();
+            Broken::new(key, place, format!("`{name}` has {count} characters: a name has 4 to 256"))
         })
         .collect()
 }

@@ -37,7 +37,7 @@ pub(crate) fn stage(body: &str) -> Stage {
 /// A stage in some region.
 pub(crate) fn stage_in(region: &str, body: &str) -> Stage {
     let head = format!(
-        "apiVersion: dbxctl/v1\nname: t\nregion: {region}\naws: {{ account: \"123456789012\" }}\n\
+        "apiVersion: dbxctl/v1\nname: test\nregion: {region}\naws: {{ account: \"123456789012\" }}\n\
          databricks: {{ account: 3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a77 }}\n"
     );
     Stage::of(&format!("{head}{body}"))

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use check::topology::{
-    AclEntry, Answer, Association, NetworkAcl, Peering, Protocol, Reach, Resolver, Target, Topology,
+    AclEntry, Association, NetworkAcl, Protocol, Reach, Resolver, Target, Topology,
 };
 use dbxctl_check as check;
 use ipnet::Ipv4Net;
@@ -200,6 +200,12 @@ pub(super) fn samples() -> Vec<Sample> {
     vec![
         Sample { rule: "DBX-NET-001", broken: off("dns_support"), fine: off("dns_hostnames") },
         Sample { rule: "DBX-NET-002", broken: off("dns_hostnames"), fine: off("dns_support") },
+        // Nothing is lost while there is NAT, but Databricks refuses the VPC.
+        Sample {
+            rule: "DBX-NET-002",
+            broken: open().with(VPC, |props| props["dns_hostnames"] = json!(false)),
+            fine: open(),
+        },
         Sample { rule: "DBX-NET-003", broken: open().edited(one_subnet), fine: open() },
         Sample {
             rule: "DBX-NET-004",
@@ -261,6 +267,19 @@ pub(super) fn samples() -> Vec<Sample> {
             }),
         },
         Sample {
+            rule: "DBX-NET-015",
+            broken: guarded(
+                open(),
+                &[A, C],
+                vec![entry(100, false, "0.0.0.0/0", true), entry(100, true, "10.0.0.0/16", true)],
+            ),
+            fine: guarded(
+                closed(),
+                &[A, C],
+                vec![entry(100, false, "0.0.0.0/0", true), entry(100, true, "0.0.0.0/0", true)],
+            ),
+        },
+        Sample {
             rule: "DBX-NET-016",
             broken: guarded(
                 open(),
@@ -279,6 +298,45 @@ pub(super) fn samples() -> Vec<Sample> {
                     entry(100, true, "0.0.0.0/0", true),
                     entry(110, false, "192.0.2.0/24", false),
                 ],
+            ),
+        },
+        // Packets would pass, but Databricks looks for the one entry.
+        Sample {
+            rule: "DBX-NET-016",
+            broken: guarded(
+                open(),
+                &[A, C],
+                vec![
+                    entry(90, false, "10.0.0.0/16", true),
+                    AclEntry {
+                        protocol: Protocol::Tcp,
+                        ports: (1024, u16::MAX),
+                        ..entry(100, false, "0.0.0.0/0", true)
+                    },
+                    entry(100, true, "0.0.0.0/0", true),
+                ],
+            ),
+            fine: guarded(
+                open(),
+                &["aws.subnet/main.public-ap-northeast-1a"],
+                vec![
+                    AclEntry { protocol: Protocol::Tcp, ..entry(100, false, "0.0.0.0/0", true) },
+                    entry(100, true, "0.0.0.0/0", true),
+                ],
+            ),
+        },
+        // Endpoints answer nodes, and nobody else.
+        Sample {
+            rule: "DBX-NET-017",
+            broken: guarded(
+                closed(),
+                &[ENDPOINTS_A, ENDPOINTS_C],
+                vec![entry(100, false, "10.0.0.0/16", true)],
+            ),
+            fine: guarded(
+                closed(),
+                &[ENDPOINTS_A, ENDPOINTS_C],
+                vec![entry(100, false, "10.0.0.0/16", true), entry(100, true, "10.0.0.0/16", true)],
             ),
         },
         Sample {
@@ -347,4 +405,69 @@ pub(super) fn samples() -> Vec<Sample> {
             fine: uses_over_peering(BACK, "false", "{ hosts: [pypi.org:443, 10.8.0.7:9092] }"),
         },
     ]
+}
+
+/// Of a used VPC only the first block is read, and its subnets may lie in another one.
+#[test]
+fn a_vpc_that_was_read_gives_no_false_alarm() {
+    let stage = stage(
+        "vpcs:
+  main:
+    use: { vpc: vpc-0a1b2c3d4e5f60718, route_tables: [rtb-0a1b2c3d4e5f60718] }
+    endpoint_subnets:
+      use: { ap-northeast-1a: subnet-0a1b2c3d4e5f60711, ap-northeast-1c: subnet-0a1b2c3d4e5f60712 }
+    private_link: { backend: true }
+workspaces:
+  wk1:
+    vpc: main
+    subnets: { use: [subnet-0a1b2c3d4e5f60713, subnet-0a1b2c3d4e5f60714] }
+    uses: { legacy_metastore: false }
+",
+    );
+    let stage = stage.edited(|topology| {
+        let vpc = check::topology::Vpc {
+            cidrs: vec![net("10.0.0.0/24")],
+            dns_support: true,
+            dns_hostnames: true,
+            resolver: Resolver::Amazon,
+        };
+        topology.vpcs.insert(VPC.to_owned(), Some(vpc));
+        let table = "aws.route_table/main.rtb-0a1b2c3d4e5f60718";
+        let fields = check::topology::RouteTable {
+            vpc: VPC.to_owned(),
+            routes: BTreeMap::new(),
+            partial: false,
+        };
+        topology.route_tables.insert(table.to_owned(), Some(fields));
+        let subnets = [
+            ("main.endpoints-ap-northeast-1a", "10.0.0.0/27", "a", Association::Unknown),
+            ("main.endpoints-ap-northeast-1c", "10.0.0.32/27", "c", Association::Unknown),
+            (
+                "wk1.subnet-0a1b2c3d4e5f60713",
+                "100.64.0.0/22",
+                "a",
+                Association::Table(table.into()),
+            ),
+            (
+                "wk1.subnet-0a1b2c3d4e5f60714",
+                "100.64.4.0/22",
+                "c",
+                Association::Table(table.into()),
+            ),
+        ];
+        for (name, cidr, zone, table) in subnets {
+            let subnet = check::topology::Subnet {
+                vpc: VPC.to_owned(),
+                cidr: net(cidr),
+                zone: format!("ap-northeast-1{zone}"),
+                public_ips: false,
+                table,
+            };
+            topology.subnets.insert(format!("aws.subnet/{name}"), Some(subnet));
+        }
+    });
+    let findings = stage.check().findings;
+    let network = ["DBX-NET", "DBX-RTE", "DBX-SGR"];
+    let ours = findings.iter().filter(|f| network.iter().any(|area| f.rule.starts_with(area)));
+    assert_eq!(ours.collect::<Vec<_>>(), Vec::<&check::Finding>::new());
 }
