@@ -1,4 +1,5 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
 mod capacity;
+mod packet;
 mod stage;
