@@ -29,7 +29,7 @@ pub use limits::{Limit, Used, limits};
 pub use rules::{Broken, Case, Decided, Rule, all as rules};
 pub use sarif::{Location, sarif};
 
-use crate::proof::{Ask, Proof, Verdict};
+use crate::proof::{Ask, Proof, Prover, Verdict};
 use crate::topology::Topology;
 
 /// The version of the JSON that `dbxctl check --format json` prints.
@@ -63,6 +63,7 @@ pub fn check(spec: &Spec, graph: &Graph, world: &World) -> Report {
 /// The same for a topology that comes from elsewhere.
 pub fn judge(spec: &Spec, graph: &Graph, topology: &Topology) -> Report {
     let mut proofs = Vec::new();
+    let prover = Prover::new(topology);
     for (name, workspace) in &spec.workspaces {
         let vpc = spec.vpc_of(workspace);
         let ask = Ask {
@@ -71,7 +72,7 @@ pub fn judge(spec: &Spec, graph: &Graph, topology: &Topology) -> Report {
             user_names: vpc.and_then(|vpc| vpc.private_link.user_names),
             aws_account: &spec.aws.account,
         };
-        proofs.extend(proof::prove(topology, name, &ask));
+        proofs.extend(prover.prove(name, &ask));
     }
     let mut findings = blocked(spec, graph, &proofs);
     let case = Case { spec, graph, topology, proofs: &proofs };

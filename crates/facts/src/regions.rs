@@ -32,9 +32,13 @@ pub struct Region {
     pub web_app_hostname: Option<String>,
     /// The same over PrivateLink.
     pub rest_privatelink_hostname: Option<String>,
+    /// What that name would be by the pattern of the other regions: an inference.
+    pub rest_privatelink_hostname_pattern: Option<String>,
     /// Buckets of Databricks that nodes use.
     #[serde(default)]
     pub buckets: Buckets,
+    /// Whose these buckets are.
+    pub bucket_owner_accounts: Option<BucketOwners>,
     /// The host of the Kinesis streams that nodes write to; not always one of the region itself.
     pub kinesis_endpoint: Option<String>,
 }
@@ -56,6 +60,13 @@ pub struct Buckets {
     /// Logs.
     pub log: Option<String>,
     pub system_tables: Option<String>,
+    pub sample_datasets: Option<String>,
+}
+
+/// The AWS accounts that own buckets of Databricks; `None` when no source names one.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct BucketOwners {
+    pub artifacts: Option<String>,
     pub sample_datasets: Option<String>,
 }
 
@@ -118,6 +129,23 @@ pub fn region(name: &str) -> Option<&'static Region> {
     FILE.regions.get(name)
 }
 
+impl Region {
+    /// The region in which a bucket of Databricks lies that nodes of this one use.
+    ///
+    /// Mostly their own; us-west-1 and Jakarta use buckets in Oregon. Read from the buckets' names, which
+    /// end with a region or a city.
+    pub fn bucket_region(&self, bucket: &str) -> &str {
+        let named = |region: &&Region| {
+            bucket.strip_suffix(region.name.as_str()).is_some_and(|rest| rest.ends_with('-'))
+        };
+        match FILE.regions.values().find(named) {
+            Some(region) => &region.name,
+            None if bucket.ends_with("-oregon") => "us-west-2",
+            None => &self.name,
+        }
+    }
+}
+
 /// Names of the regions Databricks supports, in order.
 pub fn supported() -> Vec<&'static str> {
     let mut names: Vec<_> = FILE.usage.supported_region_ids.iter().map(String::as_str).collect();
@@ -159,6 +187,30 @@ mod tests {
                 assert!(service.starts_with(&prefix), "{name}: {service}");
             }
         }
+    }
+
+    #[test]
+    fn buckets_lie_in_their_own_region_but_for_oregon() {
+        let mut abroad = Vec::new();
+        for region in FILE.regions.values() {
+            let Buckets { artifacts, log, system_tables, sample_datasets } = &region.buckets;
+            let one = [log, system_tables, sample_datasets].into_iter().flatten();
+            for bucket in artifacts.iter().flatten().chain(one) {
+                let home = region.bucket_region(bucket);
+                if home != region.name {
+                    abroad.push(format!("{} → {bucket} in {home}", region.name));
+                }
+            }
+        }
+        assert_eq!(
+            abroad,
+            [
+                "ap-southeast-3 → databricks-datasets-oregon in us-west-2",
+                "us-west-1 → databricks-prod-artifacts-us-west-2 in us-west-2",
+                "us-west-1 → databricks-prod-storage-oregon in us-west-2",
+                "us-west-1 → databricks-datasets-oregon in us-west-2",
+            ]
+        );
     }
 
     #[test]

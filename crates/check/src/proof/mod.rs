@@ -1,11 +1,23 @@
 //! For every subnet and destination: can a packet get there and be answered?
 
+mod acls;
+mod blocks;
+mod classes;
+mod groups;
+mod index;
+mod names;
+mod policy;
+mod users;
+mod walk;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use spec::{Requirements, UserNames, Uses};
 
 use crate::finding::Severity;
 use crate::topology::{Key, Topology};
+
+pub use index::Prover;
 
 /// What was found out about one destination from one subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -99,7 +111,8 @@ pub struct Ask<'a> {
 }
 
 /// What nodes of one workspace reach, and its users. Nothing for a workspace without a network here.
+///
+/// For many workspaces of one topology, make one [`Prover`].
 pub fn prove(topology: &Topology, workspace: &str, ask: &Ask<'_>) -> Vec<Proof> {
-    let _ = (topology, workspace, ask);
-    Vec::new()
+    Prover::new(topology).prove(workspace, ask)
 }
