@@ -2,4 +2,7 @@
 
 mod capacity;
 mod packet;
+mod proofs;
 mod stage;
+mod templates;
+mod topologies;

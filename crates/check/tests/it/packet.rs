@@ -3,7 +3,7 @@
 mod random;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use dbxctl_check as check;
@@ -51,7 +51,7 @@ fn differences(case: &Case) -> Vec<String> {
     if proven == walked {
         return Vec::new();
     }
-    let keys: std::collections::BTreeSet<_> = proven.keys().chain(walked.keys()).collect();
+    let keys: BTreeSet<_> = proven.keys().chain(walked.keys()).collect();
     let differing = keys.into_iter().filter(|key| proven.get(key) != walked.get(key));
     differing
         .map(|key| format!("{key:?}: proof {:?}, packets {:?}", proven.get(key), walked.get(key)))
@@ -128,21 +128,29 @@ fn the_proof_agrees_with_packets() {
     assert_all_seen(&tally);
 }
 
-/// The smallest network with the first difference of a case.
+/// The smallest network that differs in the way in which a case differs first.
 fn explain(seed: u64) -> String {
     let case = random::case(seed);
-    let wanted = differences(&case).first().cloned().unwrap_or_default();
-    let class = wanted.split('"').nth(3).unwrap_or_default().to_owned();
-    let differs = |case: &Case| {
-        differences(case).iter().any(|text| text.split('"').nth(3) == Some(class.as_str()))
+    let class = std::env::var("CLASS").unwrap_or_default();
+    let Some(wanted) = ways(&case).into_iter().find(|w| class.is_empty() || w.0 == class) else {
+        return String::new();
     };
-    let case = smallest(case, &differs);
+    let case = smallest(case, &|case| ways(case).contains(&wanted));
     let mut text = format!("case {seed}:\n");
     for difference in differences(&case) {
         let _ = writeln!(text, "  {difference}");
     }
     let _ = write!(text, "{case:#?}");
     text
+}
+
+/// In which classes the two differ, and how.
+fn ways(case: &Case) -> Vec<(&'static str, Option<Fate>, Option<Fate>)> {
+    let (proven, walked) = (proven(case), walked(case));
+    let keys: BTreeSet<_> = proven.keys().chain(walked.keys()).collect();
+    let both =
+        keys.into_iter().map(|key| (key.1, proven.get(key).copied(), walked.get(key).copied()));
+    both.filter(|(_, proven, walked)| proven != walked).collect()
 }
 
 /// Takes parts away as long as the case still differs.
@@ -231,4 +239,51 @@ fn tally_only() {
     }
     eprintln!("{:?} {:#?}", t.elapsed(), tally.verdicts);
     assert_all_seen(&tally);
+}
+
+#[test]
+fn survey() {
+    let n: u64 = std::env::var("SURVEY").ok().and_then(|t| t.parse().ok()).unwrap_or(3000);
+    let start: u64 = std::env::var("START").ok().and_then(|t| t.parse().ok()).unwrap_or(0);
+    let (mut a, mut b) = (std::time::Duration::ZERO, std::time::Duration::ZERO);
+    let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for seed in start..start + n {
+        let case = random::case(seed);
+        let t = std::time::Instant::now();
+        let p = proven(&case);
+        a += t.elapsed();
+        let t = std::time::Instant::now();
+        let w = walked(&case);
+        b += t.elapsed();
+        let keys: BTreeSet<_> = p.keys().chain(w.keys()).collect();
+        let mut seen = BTreeSet::new();
+        for key in keys {
+            if p.get(key) != w.get(key) {
+                let text = format!(
+                    "{} {}: proof {:?}, packets {:?}",
+                    key.1,
+                    if p.contains_key(key) && w.contains_key(key) { "" } else { &key.2 },
+                    p.get(key),
+                    w.get(key)
+                );
+                if seen.insert(text.clone()) {
+                    kinds.entry(text).or_insert((0, seed)).0 += 1;
+                }
+            }
+        }
+    }
+    eprintln!("proof {a:?}, packets {b:?}");
+    for (k, (n, seed)) in kinds {
+        eprintln!("{n:6} {k}  (first {seed})");
+    }
+}
+
+#[test]
+fn one() {
+    let seed: u64 = std::env::var("SEED").ok().and_then(|t| t.parse().ok()).unwrap_or(0);
+    eprintln!("{}", explain(seed));
+    let case = random::case(seed);
+    for line in differences(&case) {
+        eprintln!("WHOLE {line}");
+    }
 }

@@ -8,8 +8,8 @@ use std::net::Ipv4Addr;
 
 use dbxctl_check::proof::{Ask, Via};
 use dbxctl_check::topology::{
-    Access, Answer, Association, Endpoint, Key, NetworkAcl, Nodes, Peer, Protocol, Reach, Resolver,
-    Rule, Subnet, Target, Topology, Vpc,
+    Access, Answer, Association, Endpoint, Key, NatGateway, NetworkAcl, Nodes, Peer, Protocol,
+    Reach, Resolver, Rule, Subnet, Target, Topology, Vpc,
 };
 use facts::regions::Region;
 use ipnet::Ipv4Net;
@@ -88,12 +88,22 @@ pub(crate) struct Walk<'a> {
     turns: BTreeSet<u32>,
     /// The same for ports.
     port_turns: BTreeSet<u16>,
+    /// The network ACL of a subnet that has one of its own.
+    acls: BTreeMap<&'a str, &'a NetworkAcl>,
+    unread_acl: bool,
+    /// Every address, as far as network ACLs tell them apart.
+    world: Vec<Ipv4Addr>,
+    ephemeral: Vec<u16>,
 }
 
 /// Sends packets from every subnet of a workspace.
 pub(crate) fn walk(topology: &Topology, name: &str, ask: &Ask<'_>) -> Fates {
     let Some(nodes) = topology.workspaces.get(name) else { return Fates::new() };
-    let walk = Walk {
+    let mut walk = Walk {
+        acls: BTreeMap::new(),
+        unread_acl: topology.acls.values().any(Option::is_none),
+        world: Vec::new(),
+        ephemeral: Vec::new(),
         topology,
         ask,
         nodes,
@@ -103,12 +113,19 @@ pub(crate) fn walk(topology: &Topology, name: &str, ask: &Ask<'_>) -> Fates {
         turns: turns(topology),
         port_turns: port_turns(topology),
     };
+    for acl in topology.acls.values().flatten() {
+        walk.acls.extend(acl.subnets.iter().map(|subnet| (subnet.as_str(), acl)));
+    }
+    let entries = topology.acls.values().flatten().flat_map(|acl| &acl.entries);
+    walk.world = samples(&entries.flat_map(|entry| edges(entry.cidr)).collect(), 0, u32::MAX);
+    walk.ephemeral = walk.ports(EPHEMERAL);
     let mut fates = Fates::new();
     for subnet in &nodes.subnets {
         let from = From {
             walk: &walk,
             key: subnet,
             subnet: topology.subnets.get(subnet).and_then(Option::as_ref),
+            forbidden: ask.requirements.internet == Internet::Forbidden,
         };
         from.everything(&mut |class, to: &str, fate| {
             fates.insert((subnet.clone(), class, to.to_owned()), fate);
@@ -129,8 +146,24 @@ fn turns(topology: &Topology) -> BTreeSet<u32> {
     let nets = peers
         .chain(entries.map(|entry| entry.cidr))
         .chain(tables.flat_map(|table| table.routes.keys().copied()));
-    nets.flat_map(|net| [u32::from(net.network()), u32::from(net.broadcast()).wrapping_add(1)])
-        .collect()
+    nets.flat_map(edges).collect()
+}
+
+/// Where a range begins, and what comes after it.
+fn edges(net: Ipv4Net) -> [u32; 2] {
+    [u32::from(net.network()), u32::from(net.broadcast()).wrapping_add(1)]
+}
+
+/// The first and the last address, and the two on either side of every turn.
+fn samples(turns: &BTreeSet<u32>, first: u32, last: u32) -> Vec<Ipv4Addr> {
+    let mut all: Vec<u32> = vec![first, last];
+    for turn in turns.range(first..=last) {
+        all.push(*turn);
+        all.push(turn.saturating_sub(1).max(first));
+    }
+    all.sort_unstable();
+    all.dedup();
+    all.into_iter().map(Ipv4Addr::from).collect()
 }
 
 fn port_turns(topology: &Topology) -> BTreeSet<u16> {
@@ -144,17 +177,8 @@ fn port_turns(topology: &Topology) -> BTreeSet<u16> {
 }
 
 impl Walk<'_> {
-    /// The first and the last address, and every one at which something begins or has ended.
     fn addresses(&self, net: Ipv4Net) -> Vec<Ipv4Addr> {
-        let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
-        let mut all: Vec<u32> = vec![first, last];
-        for turn in self.turns.range(first..=last) {
-            all.push(*turn);
-            all.push(turn.saturating_sub(1).max(first));
-        }
-        all.sort_unstable();
-        all.dedup();
-        all.into_iter().map(Ipv4Addr::from).collect()
+        samples(&self.turns, net.network().into(), net.broadcast().into())
     }
 
     fn ports(&self, (from, to): (u16, u16)) -> Vec<u16> {
@@ -286,12 +310,7 @@ impl Walk<'_> {
         match self.resolve(&self.host()) {
             Named::At(Place::Public { .. }) => match self.nodes.access {
                 Access::Public => Named::At(Place::Public { s3: false }),
-                Access::Settings { .. } => self.resolve(&self.rest_name()),
-                Access::Unknown(_) => match self.resolve(&self.rest_name()) {
-                    Named::At(Place::Public { .. }) => Named::At(Place::Public { s3: false }),
-                    Named::At(place) => Named::OneOf(vec![place, Place::Public { s3: false }]),
-                    _ => Named::At(Place::Anywhere),
-                },
+                Access::Settings { .. } | Access::Unknown(_) => self.resolve(&self.rest_name()),
             },
             other => other,
         }
@@ -324,15 +343,9 @@ impl Walk<'_> {
 
     /// What the network ACL of a subnet says of one packet.
     fn acl(&self, subnet: &str, egress: bool, far: Ipv4Addr, udp: bool, port: u16) -> Pass {
-        let (mut unread, mut mine): (bool, Option<&NetworkAcl>) = (false, None);
-        for acl in self.topology.acls.values() {
-            match acl {
-                None => unread = true,
-                Some(acl) if acl.subnets.contains(subnet) => mine = Some(acl),
-                Some(_) => {}
-            }
-        }
-        let Some(acl) = mine else { return if unread { Maybe } else { Yes } };
+        let Some(acl) = self.acls.get(subnet) else {
+            return if self.unread_acl { Maybe } else { Yes };
+        };
         let fits = |entry: &&dbxctl_check::topology::AclEntry| {
             let protocol = match entry.protocol {
                 Protocol::All => true,
@@ -347,18 +360,39 @@ impl Walk<'_> {
     }
 
     /// A conversation over TCP through the ACL of one subnet, begun by its inside (`out`) or from without.
-    fn acl_both_ways(&self, subnet: &str, out: bool, far: &[Ipv4Addr], ports: &[u16]) -> Pass {
-        let ephemeral = self.ports(EPHEMERAL);
-        let mut pass = Yes;
-        for &address in far {
-            for &port in ports {
-                pass = pass.min(self.acl(subnet, out, address, false, port));
-            }
-            for &port in &ephemeral {
-                pass = pass.min(self.acl(subnet, !out, address, false, port));
+    /// Nothing is known of some addresses: `None`.
+    fn acl_both_ways(
+        &self,
+        subnet: &str,
+        out: bool,
+        far: Option<&[Ipv4Addr]>,
+        ports: &[u16],
+    ) -> Pass {
+        let there = self.acl_one_way(subnet, out, far, false, ports);
+        there.min(self.acl_one_way(subnet, !out, far, false, &self.ephemeral))
+    }
+
+    fn acl_one_way(
+        &self,
+        subnet: &str,
+        out: bool,
+        far: Option<&[Ipv4Addr]>,
+        udp: bool,
+        ports: &[u16],
+    ) -> Pass {
+        if !self.acls.contains_key(subnet) {
+            return if self.unread_acl { Maybe } else { Yes };
+        }
+        let at = |address: &Ipv4Addr| {
+            all(ports.iter().map(|p| self.acl(subnet, out, *address, udp, *p)))
+        };
+        match far {
+            Some(far) => all(far.iter().map(at)),
+            // It is one of all there are.
+            None => {
+                all(self.world.iter().map(at)).max(Maybe)
             }
         }
-        pass
     }
 }
 
@@ -388,6 +422,8 @@ struct From<'a> {
     walk: &'a Walk<'a>,
     key: &'a Key,
     subnet: Option<&'a Subnet>,
+    /// Whether the internet is.
+    forbidden: bool,
 }
 
 type Tell<'t> = dyn FnMut(&'static str, &str, Fate) + 't;
@@ -557,8 +593,12 @@ impl From<'_> {
         if uses.legacy_metastore() {
             let known = self.walk.region.and_then(|r| r.legacy_hive_metastore.as_ref());
             let host = known.and_then(|m| m.hostname.as_deref()).unwrap_or("metastore.invalid");
-            let fate = match self.name(host, known.and_then(|m| m.port).unwrap_or(3306)) {
-                Fate::Proven(_) if self.walk.govcloud() => Fate::Unknown,
+            let port = known.and_then(|m| m.port).unwrap_or(3306);
+            // In GovCloud the host is not certain, so no way to it is.
+            let uncertain = self.walk.govcloud();
+            let anyhow = From { forbidden: self.forbidden && !uncertain, ..*self };
+            let fate = match anyhow.name(host, port) {
+                Fate::Proven(_) if uncertain => Fate::Unknown,
                 fate => fate,
             };
             tell("D16", "built-in metastore", fate);
@@ -603,63 +643,24 @@ impl From<'_> {
     /// Every node talks to every other one, over TCP and UDP, on every port.
     fn neighbours(&self) -> Fate {
         let walk = self.walk;
-        let mut pass = Yes;
-        let (egress, unread_out) = walk.node_rules(true);
-        let (ingress, unread_in) = walk.node_rules(false);
         let ports = walk.ports((0, 65535));
+        let ours = self.addresses();
+        let mut pass = Yes;
         for key in &walk.nodes.subnets {
             let there = walk.topology.subnets.get(key).and_then(Option::as_ref);
-            let (Some(here), Some(there)) = (self.subnet, there) else {
-                pass = pass.min(Maybe);
-                let mine = |rule: &&Rule| match &rule.peer {
-                    Peer::Group(group) => walk.nodes.groups.contains(group),
-                    Peer::Cidr(_) => true,
-                    Peer::PrefixList(_) => false,
-                };
-                for (rules, unread) in [(&egress, unread_out), (&ingress, unread_in)] {
-                    for udp in [false, true] {
-                        let open = ports
-                            .iter()
-                            .all(|p| rules.iter().filter(|r| mine(r)).any(|r| fits(r, udp, *p)));
-                        if !open && !unread {
-                            pass = No;
-                        }
-                    }
-                }
-                continue;
-            };
-            let ours = walk.addresses(here.cidr);
-            let theirs = walk.addresses(there.cidr);
-            for (rules, unread, far) in
-                [(&egress, unread_out, &theirs), (&ingress, unread_in, &ours)]
-            {
-                for udp in [false, true] {
-                    for &port in &ports {
-                        let rules: Vec<_> = rules.iter().filter(|r| fits(r, udp, port)).collect();
-                        let met = |address: &Ipv4Addr| {
-                            rules.iter().any(|rule| match &rule.peer {
-                                Peer::Group(group) => walk.nodes.groups.contains(group),
-                                Peer::Cidr(cidr) => cidr.contains(address),
-                                Peer::PrefixList(_) => false,
-                            })
-                        };
-                        if !far.iter().all(met) {
-                            pass = pass.min(if unread { Maybe } else { No });
-                        }
-                    }
-                }
+            let theirs = there.map(|there| walk.addresses(there.cidr));
+            for egress in [true, false] {
+                pass = pass.min(self.between_nodes(egress, ours.as_deref(), &ports));
+                pass = pass.min(self.between_nodes(egress, theirs.as_deref(), &ports));
             }
-            if key != self.key {
-                for udp in [false, true] {
-                    for &port in &ports {
-                        for out in [false, true] {
-                            for address in &theirs {
-                                pass = pass.min(walk.acl(self.key, out, *address, udp, port));
-                            }
-                            for address in &ours {
-                                pass = pass.min(walk.acl(key, out, *address, udp, port));
-                            }
-                        }
+            if key == self.key {
+                continue;
+            }
+            for udp in [false, true] {
+                for out in [false, true] {
+                    for (subnet, far) in [(self.key, &theirs), (key, &ours)] {
+                        let through = walk.acl_one_way(subnet, out, far.as_deref(), udp, &ports);
+                        pass = pass.min(through);
                     }
                 }
             }
@@ -671,8 +672,41 @@ impl From<'_> {
         }
     }
 
+    fn between_nodes(&self, egress: bool, far: Option<&[Ipv4Addr]>, ports: &[u16]) -> Pass {
+        let (rules, unread) = self.walk.node_rules(egress);
+        let met = |rule: &Rule, address: Option<&Ipv4Addr>| match (&rule.peer, address) {
+            (Peer::Group(group), _) => sure(self.walk.nodes.groups.contains(group)),
+            (Peer::Cidr(cidr), Some(address)) => sure(cidr.contains(address)),
+            (Peer::Cidr(cidr), None) => {
+                if cidr.prefix_len() == 0 {
+                    Yes
+                } else {
+                    Maybe
+                }
+            }
+            (Peer::PrefixList(_), _) => No,
+        };
+        let mut pass = Yes;
+        for udp in [false, true] {
+            for &port in ports {
+                let fitting: Vec<&&Rule> = rules.iter().filter(|r| fits(r, udp, port)).collect();
+                let open = |address: Option<&Ipv4Addr>| {
+                    fitting.iter().map(|rule| met(rule, address)).max().unwrap_or(No)
+                };
+                let open = match far {
+                    Some(far) => all(far.iter().map(|address| open(Some(address)))),
+                    None => open(None),
+                };
+                pass = pass.min(if unread { open.max(Maybe) } else { open });
+            }
+        }
+        pass
+    }
+
     fn lakebase(&self) -> Fate {
-        self.each(Named::At(Place::Public { s3: false }), &[5432], &|_| Yes)
+        let region = &self.walk.topology.region;
+        let domain = &facts::regions::partition(region).workspace_domain;
+        self.name(&format!("{region}.service-direct.privatelink.{domain}"), 5432)
     }
 
     /// A regional name of an AWS service.
@@ -733,10 +767,9 @@ impl From<'_> {
     fn conversation(&self, place: &Place, ports: &[u16]) -> Fate {
         let mut pass = self.egress(place, false, ports);
         let via = match place {
-            Place::Anywhere => {
-                pass = pass.min(Maybe);
-                Via::Local
-            }
+            Place::Anywhere => return Fate::Unknown,
+            // Without subnets it has no address yet.
+            Place::Endpoint(key) if self.walk.is_nowhere(key) => return Fate::Unknown,
             Place::Endpoint(key) => {
                 pass = pass.min(self.to_endpoint(key, ports));
                 Via::Endpoint
@@ -747,7 +780,7 @@ impl From<'_> {
                 via
             }
             Place::Public { s3 } => {
-                pass = pass.min(self.acls(None, &PUBLIC, ports));
+                pass = pass.min(self.acls(None, &self.walk.world, ports));
                 match s3.then(|| self.gateway("s3")).unwrap_or(No) {
                     Yes => Via::Gateway,
                     Maybe => {
@@ -755,17 +788,16 @@ impl From<'_> {
                         Via::Gateway
                     }
                     No => {
-                        pass = pass.min(self.through_nat(self.way_out(), &PUBLIC, ports));
+                        pass = pass.min(self.through_nat(self.way_out(), &self.walk.world, ports));
                         Via::Nat
                     }
                 }
             }
         };
-        let forbidden = self.walk.ask.requirements.internet == Internet::Forbidden;
         match pass {
             No => Fate::Blocked,
             Maybe => Fate::Unknown,
-            Yes if via == Via::Nat && forbidden => Fate::Blocked,
+            Yes if via == Via::Nat && self.forbidden => Fate::Blocked,
             Yes => Fate::Proven(via),
         }
     }
@@ -781,10 +813,10 @@ impl From<'_> {
             },
             _ => None,
         };
-        let places: Option<Vec<Vec<Ipv4Addr>>> = match place {
-            Place::Anywhere => None,
-            Place::Public { .. } => Some(vec![PUBLIC.to_vec()]),
-            Place::Range(net) => Some(vec![walk.addresses(*net)]),
+        let places: Vec<Option<Vec<Ipv4Addr>>> = match place {
+            Place::Anywhere => vec![None],
+            Place::Public { .. } => vec![Some(PUBLIC.to_vec())],
+            Place::Range(net) => vec![Some(walk.addresses(*net))],
             Place::Endpoint(key) => walk.endpoint_addresses(key),
         };
         let own_s3 = matches!(place, Place::Public { s3: true });
@@ -792,33 +824,27 @@ impl From<'_> {
         let mut pass = Yes;
         for &port in ports {
             let fitting: Vec<&&Rule> = rules.iter().filter(|r| fits(r, udp, port)).collect();
-            let to_one = |address: &Ipv4Addr| {
-                let met = |rule: &&&Rule| match &rule.peer {
-                    Peer::Cidr(cidr) => sure(cidr.contains(address)),
-                    Peer::PrefixList(_) => sure(own_s3),
-                    Peer::Group(group) if range => {
-                        if walk.nodes.groups.contains(group) {
-                            No
-                        } else {
-                            Maybe
-                        }
+            let to_one = |address: Option<&Ipv4Addr>| {
+                let met = |rule: &&&Rule| match (&rule.peer, address) {
+                    (Peer::Cidr(cidr), Some(address)) => sure(cidr.contains(address)),
+                    (Peer::Cidr(cidr), None) => sure(cidr.prefix_len() == 0).max(Maybe),
+                    (Peer::PrefixList(_), _) => sure(own_s3),
+                    (Peer::Group(group), _) if range => {
+                        if walk.nodes.groups.contains(group) { No } else { Maybe }
                     }
-                    Peer::Group(group) => sure(carried.is_some_and(|c| c.contains(group))),
+                    (Peer::Group(group), _) => sure(carried.is_some_and(|c| c.contains(group))),
                 };
                 fitting.iter().map(|rule| met(&rule)).max().unwrap_or(No)
             };
-            let mut open = match &places {
-                None => {
-                    let group = |r: &&&&Rule| !matches!(r.peer, Peer::PrefixList(_));
-                    if fitting.iter().filter(group).count() > 0 { Maybe } else { No }
-                }
-                Some(places) => all(places.iter().map(|addresses| {
+            let mut open = all(places.iter().map(|addresses| match addresses {
+                None => to_one(None),
+                Some(addresses) => {
                     // One of them is the address: which one is not known.
-                    let least = addresses.iter().map(to_one).min().unwrap_or(Maybe);
-                    let most = addresses.iter().map(to_one).max().unwrap_or(Maybe);
+                    let least = addresses.iter().map(|a| to_one(Some(a))).min().unwrap_or(Maybe);
+                    let most = addresses.iter().map(|a| to_one(Some(a))).max().unwrap_or(Maybe);
                     if least == most { least } else { Maybe }
-                })),
-            };
+                }
+            }));
             if unread && open == No {
                 open = Maybe;
             }
@@ -833,9 +859,6 @@ impl From<'_> {
         let Some(endpoint) = walk.endpoint(key) else { return Maybe };
         let Reach::Interface { subnets, groups, .. } = &endpoint.reach else { return No };
         let mut pass = self.ingress(groups, ports);
-        if subnets.is_empty() || self.subnet.is_none() {
-            pass = pass.min(Maybe);
-        }
         for subnet in subnets {
             let Some(there) = walk.topology.subnets.get(subnet).and_then(Option::as_ref) else {
                 pass = pass.min(Maybe);
@@ -864,7 +887,13 @@ impl From<'_> {
             let from_one = |address: Option<&Ipv4Addr>| {
                 let met = |rule: &&&Rule| match (&rule.peer, address) {
                     (Peer::Cidr(cidr), Some(address)) => sure(cidr.contains(address)),
-                    (Peer::Cidr(_), None) => Maybe,
+                    (Peer::Cidr(cidr), None) => {
+                        if cidr.prefix_len() == 0 {
+                            Yes
+                        } else {
+                            Maybe
+                        }
+                    }
                     (Peer::Group(group), _) => sure(walk.nodes.groups.contains(group)),
                     (Peer::PrefixList(_), _) => No,
                 };
@@ -887,41 +916,50 @@ impl From<'_> {
         if other == Some(self.key) {
             return Yes;
         }
-        let near = self.walk.acl_both_ways(self.key, true, far, ports);
+        let near = self.walk.acl_both_ways(self.key, true, Some(far), ports);
         let Some(other) = other else { return near };
-        let nodes = match self.subnet {
-            Some(subnet) => self.walk.addresses(subnet.cidr),
-            None => return near.min(Maybe),
-        };
-        near.min(self.walk.acl_both_ways(other, false, &nodes, ports))
+        near.min(self.walk.acl_both_ways(other, false, self.addresses().as_deref(), ports))
+    }
+
+    fn addresses(&self) -> Option<Vec<Ipv4Addr>> {
+        self.subnet.map(|subnet| self.walk.addresses(subnet.cidr))
     }
 
     fn to_range(&self, net: Ipv4Net, ports: &[u16]) -> (Pass, Via) {
         let walk = self.walk;
         let far = walk.addresses(net);
         let acls = self.acls(None, &far, ports);
-        let Some(vpc) = walk.vpc else { return (acls.min(Maybe), Via::Local) };
-        let local = |address: &Ipv4Addr| vpc.cidrs.iter().any(|cidr| cidr.contains(address));
+        let local = |address: &Ipv4Addr| {
+            walk.vpc.is_some_and(|vpc| vpc.cidrs.iter().any(|cidr| cidr.contains(address)))
+        };
+        let Some(table) = self.table() else { return (acls.min(Maybe), Via::Nat) };
         if far.iter().all(local) {
             return (acls, Via::Local);
         }
         if far.iter().any(local) {
             return (acls.min(Maybe), Via::Local);
         }
-        let Some(table) = self.table() else { return (acls.min(Maybe), Via::Nat) };
-        let Some((routes, partial)) = table else { return (No, Via::Nat) };
+        let nothing = (&BTreeMap::new(), false);
+        let (routes, partial) = table.unwrap_or(nothing);
         let route = |address: &Ipv4Addr| {
             let fitting = routes.iter().filter(|(to, _)| to.contains(address));
-            fitting.max_by_key(|(to, _)| to.prefix_len()).map(|(_, target)| target)
+            fitting.max_by_key(|(to, _)| to.prefix_len())
         };
         let first = route(&far[0]);
         if far.iter().any(|address| route(address) != first) {
             return (acls.min(Maybe), Via::Nat);
         }
-        let way = match first {
+        let default = first.is_none_or(|(to, _)| to.prefix_len() == 0);
+        if walk.vpc.is_none() && default {
+            // It may be local.
+            return (acls.min(Maybe), Via::Local);
+        }
+        let way = match first.map(|(_, target)| target) {
             None if partial => Way::Unclear,
             None => Way::None,
             Some(Target::NatGateway(_)) if private(&far[0]) => Way::None,
+            // Where a default route leads is not known beyond the peering.
+            Some(Target::Peering(_)) if default => Way::Unclear,
             Some(target) => self.way(target),
         };
         match way {
@@ -973,9 +1011,14 @@ impl From<'_> {
         };
         let walk = self.walk;
         let topology = walk.topology;
+        // Subnets of nodes are no place for it, wherever they lead.
+        let misplaced = |nat: &NatGateway| walk.nodes.subnets.contains(&nat.subnet);
         let Some(nat) = topology.nat_gateways.get(&key).and_then(Option::as_ref) else {
             return Maybe;
         };
+        if misplaced(nat) {
+            return No;
+        }
         let Some(subnet) = topology.subnets.get(&nat.subnet).and_then(Option::as_ref) else {
             return Maybe;
         };
@@ -1001,15 +1044,10 @@ impl From<'_> {
                 }
             }
         };
-        let mut pass = leads.min(walk.acl_both_ways(&nat.subnet, true, far, ports));
+        let mut pass = leads.min(walk.acl_both_ways(&nat.subnet, true, Some(far), ports));
         if nat.subnet != *self.key {
-            pass = match self.subnet {
-                None => pass.min(Maybe),
-                Some(here) => {
-                    let nodes = walk.addresses(here.cidr);
-                    pass.min(walk.acl_both_ways(&nat.subnet, false, &nodes, ports))
-                }
-            };
+            let nodes = self.addresses();
+            pass = pass.min(walk.acl_both_ways(&nat.subnet, false, nodes.as_deref(), ports));
         }
         pass
     }
@@ -1018,7 +1056,15 @@ impl From<'_> {
     fn gateway(&self, short: &str) -> Pass {
         let walk = self.walk;
         match self.subnet.map(|subnet| &subnet.table) {
-            Some(Association::Table(_)) => {}
+            Some(Association::Table(table)) => {
+                match walk.topology.route_tables.get(table).and_then(Option::as_ref) {
+                    None => return Maybe,
+                    Some(table) if table.partial && self.gateway_of(short).is_none() => {
+                        return Maybe;
+                    }
+                    Some(_) => {}
+                }
+            }
             Some(Association::FreshMain) => return No,
             Some(Association::Unknown) | None => return Maybe,
         }
@@ -1054,9 +1100,16 @@ impl Walk<'_> {
         }
     }
 
-    /// The addresses of an endpoint, subnet by subnet; `None` when one of its subnets is not known.
-    fn endpoint_addresses(&self, key: &str) -> Option<Vec<Vec<Ipv4Addr>>> {
-        let Reach::Interface { subnets, .. } = &self.endpoint(key)?.reach else { return None };
+    fn is_nowhere(&self, key: &str) -> bool {
+        let reach = self.endpoint(key).map(|endpoint| &endpoint.reach);
+        matches!(reach, Some(Reach::Interface { subnets, .. }) if subnets.is_empty())
+    }
+
+    /// The addresses of an endpoint, subnet by subnet; `None` for a subnet that is not known.
+    fn endpoint_addresses(&self, key: &str) -> Vec<Option<Vec<Ipv4Addr>>> {
+        let Some(Reach::Interface { subnets, .. }) = self.endpoint(key).map(|e| &e.reach) else {
+            return vec![None];
+        };
         let address = |key: &Key| {
             let subnet = self.topology.subnets.get(key)?.as_ref()?;
             Some(self.addresses(subnet.cidr))
