@@ -2,6 +2,7 @@
 
 mod capacity;
 mod monotone;
+mod packet;
 mod proofs;
 mod rules;
 mod stage;
