@@ -72,6 +72,29 @@ pub(crate) enum Command {
         #[arg(long)]
         effective: bool,
     },
+    /// Find out from the spec alone what would not work once it is built. No network
+    Check {
+        #[command(flatten)]
+        specs: Specs,
+        #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
+        format: CheckFormat,
+        /// Print every decision on the way, of one workspace or to one destination only if named:
+        /// `wk1`, `wk1:D6`, `:D6`
+        #[arg(
+            long,
+            value_name = "WORKSPACE[:CLASS]",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = ""
+        )]
+        details: Option<String>,
+        /// Show also what is only worth knowing
+        #[arg(long)]
+        info: bool,
+        /// Print all rules as Markdown, and check nothing
+        #[arg(long, conflicts_with_all = ["details", "info", "format", "files"])]
+        rules: bool,
+    },
     /// Show what would be created, changed and deleted
     Plan {
         #[command(flatten)]
@@ -258,10 +281,19 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    Human,
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemaOf {
     Spec,
     Plan,
     State,
+    Check,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

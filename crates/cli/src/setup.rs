@@ -18,7 +18,9 @@ use crate::render;
 
 /// A loaded spec and the graph it stands for.
 pub(crate) struct Loaded {
-    pub(crate) spec: Spec,
+    /// The spec, and where each of its values is written.
+    pub(crate) written: spec::Loaded,
+    pub(crate) sources: Vec<SourceFile>,
     pub(crate) graph: Graph,
     pub(crate) target: Target,
 }
@@ -96,7 +98,7 @@ pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
         return Err(Fail::new(Exit::Error, format!("bug: {}", all.join("; "))));
     }
     let target = target(&loaded.spec, &files[0], global);
-    Ok(Loaded { spec: loaded.spec, graph, target })
+    Ok(Loaded { written: loaded, sources, graph, target })
 }
 
 pub(crate) fn target(spec: &Spec, first: &Path, global: &Global) -> Target {

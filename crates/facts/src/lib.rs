@@ -5,6 +5,7 @@
 //! provider (684f442) and Security Reference Architecture (72a96ea).
 
 pub mod iam;
+pub mod limits;
 pub mod ports;
 pub mod regions;
 pub mod subnets;

@@ -13,6 +13,8 @@ pub enum Severity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub severity: Severity,
+    /// The rule that is broken, when it has a name: `DBX-NET-001`.
+    pub rule: Option<String>,
     pub message: String,
     pub place: Option<Place>,
     /// Text beside the caret.
@@ -33,6 +35,7 @@ impl Diagnostic {
     pub fn error(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            rule: None,
             message: message.into(),
             place: None,
             label: None,
@@ -104,7 +107,11 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a [SourceFile]) -> Group<'a>
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
+    let mut title = level.primary_title(diagnostic.message.as_str());
+    if let Some(rule) = &diagnostic.rule {
+        title = title.id(rule.as_str());
+    }
+    let mut group = Group::with_title(title);
     if let Some(place) = &diagnostic.place
         && let Some(source) = sources.get(place.source)
     {

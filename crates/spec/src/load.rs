@@ -33,6 +33,11 @@ impl Loaded {
     pub fn explain(&self, mistakes: impl IntoIterator<Item = Mistake>) -> Vec<Diagnostic> {
         sorted(explain(mistakes, &self.places, &self.secrets))
     }
+
+    /// The text without values from the environment, as messages must be.
+    pub fn hide(&self, text: String) -> String {
+        self.secrets.hide(text)
+    }
 }
 
 /// Reads the files, the later over the earlier, and checks everything that needs no network.
@@ -60,6 +65,8 @@ fn explain(
         let problem = Diagnostic {
             severity: mistake.severity,
             place: if mistake.at_key { places.key(at) } else { places.find(at) },
+            rule: mistake.rule,
+            notes: mistake.notes.into_iter().map(|note| secrets.hide(note)).collect(),
             help: mistake.help.map(|help| secrets.hide(help)),
             ..Diagnostic::error(secrets.hide(mistake.message))
         };

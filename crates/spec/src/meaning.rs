@@ -7,9 +7,10 @@ use ipnet::Ipv4Net;
 
 use crate::diagnostic::Severity;
 use crate::model::{
-    AccessLevel, Nat, Peering, PrivateAccess, PrivateAccessSettings, RolePolicy, S3State,
-    ServiceSubnets, Spec, Subnets, Tier, Vpc, Workspace,
+    AccessLevel, ExternalMetastore, Nat, Peering, PrivateAccess, PrivateAccessSettings, RolePolicy,
+    S3State, Service, ServiceSubnets, Spec, Subnets, Tier, Uses, Vpc, Workspace,
 };
+use crate::remote::Remote;
 use crate::suggest::closest;
 
 /// Something in the spec that makes no sense, and where.
@@ -20,7 +21,10 @@ pub struct Mistake {
     /// Whether it is about the key there, not about the value.
     pub at_key: bool,
     pub severity: Severity,
+    /// The rule of `dbxctl check` that is broken, if it is one of those.
+    pub rule: Option<String>,
     pub message: String,
+    pub notes: Vec<String>,
     pub help: Option<String>,
 }
 
@@ -31,7 +35,9 @@ impl Mistake {
             pointer: pointer(place),
             at_key: false,
             severity: Severity::Error,
+            rule: None,
             message: message.into(),
+            notes: Vec::new(),
             help: None,
         }
     }
@@ -83,6 +89,8 @@ pub fn check(spec: &Spec) -> Vec<Mistake> {
     check.buckets();
     check.moved();
     check.forgotten();
+    check.requirements();
+    check.accepted();
     check.found
 }
 
@@ -581,6 +589,7 @@ impl Check<'_> {
             self.privacy(name, workspace, vpc);
         }
         self.workspace_credentials(name, workspace, vpc);
+        self.uses(name, workspace);
         let storage = &workspace.storage;
         let ways = [
             ("bucket", storage.bucket.is_some()),
@@ -598,6 +607,91 @@ impl Check<'_> {
             if wanted.existing.is_some() && !wanted.policies.is_empty() {
                 let message = "a role that exists is used as it is: no policies are attached to it";
                 self.error_with(&place, message, "leave out `policies`, or leave out `use`");
+            }
+        }
+    }
+
+    /// What its clusters use, and whether the ways there can be proven.
+    fn uses(&mut self, name: &str, workspace: &Workspace) {
+        let uses = &workspace.uses;
+        let at = |field| ["workspaces", name, "uses", field];
+        if workspace.vpc.is_none() && *uses != Uses::default() {
+            let message = "nothing is proven in a network that Databricks makes";
+            self.warn(&["workspaces", name, "uses"], message, "give the workspace a `vpc`");
+        }
+        if uses.legacy_metastore == Some(true) && uses.external_metastore.is_some() {
+            let message =
+                "an external metastore stands in for the built-in one: nodes use one of them";
+            let help = "leave out `legacy_metastore`, or leave out `external_metastore`";
+            self.error_with(&at("legacy_metastore"), message, help);
+        }
+        if let Some(ExternalMetastore::Database(database)) = &uses.external_metastore {
+            let place = ["workspaces", name, "uses", "external_metastore", "database"];
+            self.remote(&place, database, "`HOST:PORT` or `ADDRESS:PORT`");
+        }
+        // A set does not know in which order it was written: it is shown as a whole.
+        for host in &uses.hosts {
+            self.remote(&at("hosts"), host, "`HOST:PORT`, `ADDRESS:PORT` or `CIDR:PORT`");
+        }
+        for service in &uses.services {
+            let (message, help) = match service {
+                Service::S3 => (
+                    "`s3` is always used, through a gateway endpoint or the internet",
+                    "name the buckets of the jobs in `buckets`",
+                ),
+                Service::Sts | Service::Kinesis => (
+                    "`sts` and `kinesis` are always used: the way there is always proven",
+                    "leave them out",
+                ),
+                _ => continue,
+            };
+            self.warn(&at("services"), message, help);
+        }
+        for (bucket, region) in &uses.buckets {
+            let place = ["workspaces", name, "uses", "buckets", bucket];
+            if !state_bucket_fits(bucket) {
+                let message = format!("`{bucket}` cannot be the name of a bucket");
+                self.key_error(&place, message, "write the name alone, without `s3://` or a path");
+            }
+            if !looks_like_region(region) {
+                let message = format!("`{region}` is not a region");
+                let help = format!("write where the bucket is, such as `{}`", self.spec.region);
+                self.error_with(&place, message, help);
+            }
+        }
+    }
+
+    fn remote(&mut self, place: &[&str], text: &str, form: &str) {
+        if Remote::parse(text).is_none() {
+            let help = format!("write {form}, with a port from 1 to 65535");
+            self.error_with(place, format!("`{text}` is nothing that nodes can call"), help);
+        }
+    }
+
+    /// What must be reached is something the matrix can have.
+    fn requirements(&mut self) {
+        for entry in &self.spec.requirements.reach {
+            if Remote::parse(entry).is_some() || is_destination(self.spec, entry) {
+                continue;
+            }
+            let message = format!("`{entry}` is neither a destination of the matrix nor a host");
+            let help = match closest(entry, DESTINATIONS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write an id or name from the matrix of `dbxctl check` (`D13`, `sts`), or \
+                         `HOST:PORT`, `ADDRESS:PORT` or `CIDR:PORT`"
+                    .to_owned(),
+            };
+            self.error_with(&["requirements", "reach"], message, help);
+        }
+    }
+
+    /// Who accepts a finding says why.
+    fn accepted(&mut self) {
+        for (rule, reason) in &self.spec.accept {
+            if reason.trim().is_empty() {
+                let message = format!("`{rule}` is accepted without a reason");
+                let help = "say why it is fine: the reason is shown in every plan";
+                self.error_with(&["accept", rule], message, help);
             }
         }
     }
@@ -936,6 +1030,50 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// What the matrix of `dbxctl check` calls destinations that every workspace may have.
+const DESTINATIONS: [&str; 19] = [
+    "control plane",
+    "control plane API",
+    "catalog logs",
+    "reserved ports",
+    "relay",
+    "root bucket",
+    "artifacts",
+    "logs",
+    "system tables",
+    "sample data",
+    "sts",
+    "global sts",
+    "kinesis",
+    "built-in metastore",
+    "glue metastore",
+    "dns",
+    "other nodes",
+    "lakebase",
+    "instance metadata",
+];
+
+/// Whether the matrix may have it: by its number, by its name, a service or a bucket.
+fn is_destination(spec: &Spec, entry: &str) -> bool {
+    let number = entry.strip_prefix(['D', 'd']).and_then(|number| number.parse().ok());
+    let mut uses = spec.workspaces.values().map(|workspace| &workspace.uses);
+    number.is_some_and(|number: u8| (1..=24).contains(&number))
+        || DESTINATIONS.iter().any(|name| name.eq_ignore_ascii_case(entry))
+        || uses.any(|uses| {
+            let bucket = entry.strip_prefix("bucket ").unwrap_or(entry);
+            uses.services.iter().any(|service| service.name() == entry)
+                || uses.buckets.contains_key(bucket)
+        })
+}
+
+/// `eu-central-1`, `us-gov-west-1`.
+fn looks_like_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let Some((number, words)) = parts.split_last() else { return false };
+    let word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    words.len() >= 2 && words.iter().all(word) && number.parse::<u8>().is_ok()
 }
 
 /// General purpose buckets (S3 user guide, "bucket naming rules"), without the reserved beginnings.

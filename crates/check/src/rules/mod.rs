@@ -9,6 +9,7 @@ mod look;
 mod made;
 mod net;
 mod plk;
+mod req;
 mod rte;
 mod sgr;
 mod sto;
@@ -74,7 +75,7 @@ pub struct Broken {
 
 /// All rules, in the order of the reference.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    let parts: [&[Rule]; 10] = [
+    let parts: [&[Rule]; 11] = [
         net::RULES,
         rte::RULES,
         sgr::RULES,
@@ -85,6 +86,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         sto::RULES,
         kms::RULES,
         wsp::RULES,
+        req::RULES,
     ];
     parts.into_iter().flatten()
 }

@@ -1,5 +1,8 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
+mod capacity;
+mod monotone;
+mod packet;
 mod proofs;
 mod rules;
 mod stage;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
+use super::check::{Accepted, Passed, pass};
 use super::plan::{Touched, decide, is_saved, open, read_world, touched};
 use super::signals::{self, Received};
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
 use crate::render::{self, Progress};
-use crate::setup::{Session, Target, connect, holder, kinds, load, sign_in};
+use crate::setup::{Loaded, Session, Target, connect, holder, kinds, load, sign_in};
 
 pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result {
     if let [file] = files
@@ -30,10 +31,17 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
         .await;
     }
     let loaded = load(files, global)?;
+    let passed = pass(&loaded)?;
     let access = sign_in(&loaded.target).await?;
     with_state(&access.state, &holder("dbxctl apply"), async |held| {
         let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
-        plan_and_do(&loaded.target, &loaded.graph, held, &session, yes, "apply").await
+        let job = Job {
+            target: &loaded.target,
+            graph: &loaded.graph,
+            checked: Some((&loaded, passed)),
+            verb: "apply",
+        };
+        plan_and_do(job, held, &session, yes).await
     })
     .await
 }
@@ -50,7 +58,8 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
             .peek(|state| state.resources.values().map(|record| record.group.clone()).collect());
         // To empty a bucket takes words in the spec, also here.
         nothing.emptying_allowed.clone_from(&loaded.graph.emptying_allowed);
-        plan_and_do(&loaded.target, &nothing, held, &session, yes, "destroy").await
+        let job = Job { target: &loaded.target, graph: &nothing, checked: None, verb: "destroy" };
+        plan_and_do(job, held, &session, yes).await
     })
     .await
 }
@@ -111,25 +120,32 @@ pub(super) async fn with_state(
     }
 }
 
-async fn plan_and_do(
-    target: &Target,
-    graph: &Graph,
-    held: &Held<'_>,
-    session: &Session,
-    yes: bool,
-    verb: &str,
-) -> Result {
+/// What is wanted.
+struct Job<'a> {
+    target: &'a Target,
+    graph: &'a Graph,
+    /// The spec and what was found of it; none for what only removes.
+    checked: Option<(&'a Loaded, Passed)>,
+    verb: &'a str,
+}
+
+async fn plan_and_do(job: Job<'_>, held: &Held<'_>, session: &Session, yes: bool) -> Result {
+    let Job { target, graph, checked, verb } = job;
     let state = held.peek(State::clone);
     let world = held.unless_stopped(read_world(session, graph, &state)).await?;
+    let accepted: Vec<Accepted> = match checked {
+        Some((loaded, passed)) => passed.again(loaded, &world)?.accepted(),
+        None => Vec::new(),
+    };
     let plan = decide(graph, &state, &world)?;
     if plan.is_empty() {
         let outcome = act(&plan, held, session).await?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
-        render::result(&render::plan(&plan, &Touched::new()));
+        render::result(&render::plan(&plan, &Touched::new(), &accepted));
         return Ok(Exit::Done);
     }
     let used_by = touched(session, &plan, graph, &state).await?;
-    render::note(&render::plan(&plan, &used_by));
+    render::note(&render::plan(&plan, &used_by, &accepted));
     if !yes {
         let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
         let question = format!("To {verb} this, type `{word}`: ");

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod apply;
+mod check;
 mod init;
 mod plan;
 mod schema;
@@ -11,6 +12,7 @@ mod state;
 mod validate;
 mod whoami;
 
+pub(crate) use check::Accepted;
 pub(crate) use plan::Touched;
 
 use clap::CommandFactory;
@@ -25,6 +27,10 @@ pub(crate) async fn run(args: Args) -> Result {
     match command {
         Command::Init { template, out } => init::run(template, &out),
         Command::Validate { specs, effective } => validate::run(&specs.files, effective, &global),
+        Command::Check { specs, format, details, info, rules } => {
+            let options = check::Options { format, details, info, rules };
+            check::run(&specs.files, &options, &global)
+        }
         Command::Plan { specs, out, format, detailed_exitcode, offline, drift_only } => {
             let options = plan::Options { out, format, detailed_exitcode, offline, drift_only };
             plan::run(&specs.files, &options, &global).await

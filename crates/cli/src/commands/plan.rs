@@ -8,6 +8,7 @@ use engine::{Action, Address, Graph, LastAsked, Plan, Problem, State, World};
 use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
+use super::check::{Accepted, pass};
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
@@ -30,31 +31,21 @@ pub(crate) struct PlanFile {
     /// Who stands on what is changed, when that are more than the object's own workspace.
     #[serde(default, skip_serializing_if = "Touched::is_empty")]
     pub(crate) used_by: Touched,
+    /// What `dbxctl check` found and the spec accepts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) accepted: Vec<Accepted>,
 }
 
 pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
-    let Loaded { graph, target, .. } = load(files, global)?;
-    let (plan, used_by) = if options.offline {
-        let state = state_place(&target).await?.read().await?;
-        (decide(&graph, &state, &World::remembered(&state))?, Touched::new())
-    } else {
-        let access = sign_in(&target).await?;
-        let state = access.state.read().await?;
-        let session = connect(&target, &access, Some(&graph))?;
-        if options.drift_only {
-            (drift(&session, &state).await?, Touched::new())
-        } else {
-            let world = read_world(&session, &graph, &state).await?;
-            let plan = decide(&graph, &state, &world)?;
-            let used_by = touched(&session, &plan, &graph, &state).await?;
-            (plan, used_by)
-        }
+    let loaded = load(files, global)?;
+    let file = match options.drift_only {
+        true => drift(loaded).await?,
+        false => compare(loaded, options.offline).await?,
     };
-    let changes = !plan.is_empty();
-    let file = PlanFile { target, plan, used_by };
+    let changes = !file.plan.is_empty();
     match options.format {
         Format::Human if options.drift_only => render::result(&render::drift(&file.plan)),
-        Format::Human => render::result(&render::plan(&file.plan, &file.used_by)),
+        Format::Human => render::result(&render::plan(&file.plan, &file.used_by, &file.accepted)),
         Format::Json => render::result(&json(&file)),
     }
     if let Some(path) = &options.out {
@@ -63,6 +54,28 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
     }
     let tell = options.detailed_exitcode || options.drift_only;
     Ok(if changes && tell { Exit::Changes } else { Exit::Done })
+}
+
+/// What is between the spec and the clouds, or what was last seen of them.
+async fn compare(loaded: Loaded, offline: bool) -> Result<PlanFile> {
+    let passed = pass(&loaded)?;
+    let Loaded { graph, target, .. } = &loaded;
+    let (plan, used_by, passed) = if offline {
+        let state = state_place(target).await?.read().await?;
+        let world = World::remembered(&state);
+        let passed = passed.again(&loaded, &world)?;
+        (decide(graph, &state, &world)?, Touched::new(), passed)
+    } else {
+        let access = sign_in(target).await?;
+        let state = access.state.read().await?;
+        let session = connect(target, &access, Some(graph))?;
+        let world = read_world(&session, graph, &state).await?;
+        let passed = passed.again(&loaded, &world)?;
+        let plan = decide(graph, &state, &world)?;
+        let used_by = touched(&session, &plan, graph, &state).await?;
+        (plan, used_by, passed)
+    };
+    Ok(PlanFile { target: loaded.target, plan, used_by, accepted: passed.accepted() })
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
@@ -99,11 +112,15 @@ pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan
     engine::plan(graph, state, world, kinds()).map_err(|problems| refused(&problems))
 }
 
-/// What is not as it was last asked for.
-async fn drift(session: &Session, state: &State) -> Result<Plan> {
-    let asked = LastAsked::of(state, kinds()).map_err(|problems| refused(&problems))?;
-    let world = read_world(session, &asked.graph, &asked.state).await?;
-    engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))
+/// What is not as it was last asked for. What the spec says now does not matter, so it is not checked.
+async fn drift(Loaded { graph, target, .. }: Loaded) -> Result<PlanFile> {
+    let access = sign_in(&target).await?;
+    let state = access.state.read().await?;
+    let session = connect(&target, &access, Some(&graph))?;
+    let asked = LastAsked::of(&state, kinds()).map_err(|problems| refused(&problems))?;
+    let world = read_world(&session, &asked.graph, &asked.state).await?;
+    let plan = engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))?;
+    Ok(PlanFile { target, plan, used_by: Touched::new(), accepted: Vec::new() })
 }
 
 fn refused(problems: &[Problem]) -> Fail {

@@ -9,14 +9,14 @@ use crate::{render, setup};
 pub(crate) fn run(files: &[PathBuf], effective: bool, global: &Global) -> Result {
     let loaded = setup::load(files, global)?;
     if effective {
-        let text = serde_json::to_string_pretty(&loaded.spec.effective())
+        let text = serde_json::to_string_pretty(&loaded.written.spec.effective())
             .map_err(|error| Fail::new(Exit::Error, format!("bug: {error}")))?;
         render::result(&format!("{text}\n"));
     } else {
         render::result(&format!(
             "{}: valid, {} workspaces, {} resources\n",
-            loaded.spec.name,
-            loaded.spec.workspaces.len(),
+            loaded.written.spec.name,
+            loaded.written.spec.workspaces.len(),
             loaded.graph.nodes.len(),
         ));
     }

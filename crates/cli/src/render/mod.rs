@@ -2,10 +2,12 @@
 #![expect(clippy::print_stderr, reason = "this is where printing happens")]
 
 mod adopt;
+mod check;
 mod drift;
 mod outputs;
 mod plan;
 mod progress;
+mod rules;
 
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
@@ -19,10 +21,14 @@ use crate::exit::{Exit, Fail, Result};
 use crate::setup::environment;
 
 pub(crate) use adopt::{adoption, misfits};
+#[cfg(test)]
+pub(crate) use check::tests as sample;
+pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::Progress;
+pub(crate) use rules::rules;
 
 /// How text may look.
 #[derive(Debug, Clone, Copy)]

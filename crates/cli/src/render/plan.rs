@@ -11,11 +11,11 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Ink, paint, style};
-use crate::commands::Touched;
+use crate::commands::{Accepted, Touched};
 
 /// The whole plan as text: headlines with their steps, everything else by group, the figures.
-pub(crate) fn plan(plan: &Plan, used_by: &Touched) -> String {
-    let notes = notes(plan);
+pub(crate) fn plan(plan: &Plan, used_by: &Touched, accepted: &[Accepted]) -> String {
+    let notes = notes(plan) + &self::accepted(accepted);
     if plan.is_empty() {
         return format!(
             "No changes. {} resources of `{}` are as the spec says.\n{notes}",
@@ -96,6 +96,21 @@ fn bookkeeping(plan: &Plan) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What the spec accepts although `dbxctl check` found it: the rule, its first place, and why.
+fn accepted(accepted: &[Accepted]) -> String {
+    let alike = |a: &Accepted, b: &Accepted| (&a.rule, &a.reason) == (&b.rule, &b.reason);
+    let text = |group: &[Accepted]| {
+        let Accepted { rule, severity, message, reason, .. } = &group[0];
+        let more = match group.len() {
+            1 => String::new(),
+            all => format!(" (and {} more)", all - 1),
+        };
+        let rule = paint(Ink::Yellow, &format!("{severity} {rule}"));
+        format!("accepted: {rule}: {message}{more}\n      because {reason}\n")
+    };
+    accepted.chunk_by(alike).map(text).collect()
 }
 
 fn notes(plan: &Plan) -> String {
