@@ -354,8 +354,8 @@ fn only_internet(w: &Walk<'_, '_>, rule: &'static str, name: &str) -> Missing {
     missing(w, rule, format!("`{name}` is only on the internet"))
 }
 
-/// What lacks for a name that an endpoint could answer: the endpoint, its private DNS, or the hostnames of
-/// the VPC.
+/// What lacks for a name that an endpoint could answer: the endpoint, its private DNS, or the
+/// hostnames of the VPC.
 fn unanswered(
     w: &Walk<'_, '_>,
     name: &str,
@@ -391,8 +391,8 @@ fn unanswered(
     }
 }
 
-/// Where a zone leads a name of Databricks or AWS to a bare address: the packet gets there, and who listens
-/// is not known.
+/// Where a zone leads a name of Databricks or AWS to a bare address: the packet gets there, and who
+/// listens is not known.
 fn address(w: &mut Walk<'_, '_>, range: Ipv4Net, call: Call, missing: &Missing) -> Passed<Via> {
     let via = w.range(call, range, missing)?;
     w.note(Step::Service, "", format!("who answers at {} is not known", range.addr()));
@@ -476,8 +476,8 @@ fn authorised(w: &mut Walk<'_, '_>, key: &Key, by: By<'_>, host: &str) -> Passed
         By::PrivateDns => (key.clone(), "private DNS".to_owned()),
     };
     let message = format!(
-        "{how} leads `{host}` to `{key}`, which is neither the REST endpoint of the nodes nor allowed for the \
-         workspace"
+        "{how} leads `{host}` to `{key}`, which is neither the REST endpoint of the \
+         nodes nor allowed for the workspace"
     );
     let fix = format!("take the record away, or register `{key}` and allow it for the workspace");
     Err(w.block(Step::Service, "DBX-DNS-002", at, message, fix))
@@ -567,8 +567,8 @@ fn public_relay(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
     }
 }
 
-/// A network configuration with endpoints makes nodes ask for the PrivateLink name of the relay, for which
-/// the internet is no substitute (inferred from the article's first incident).
+/// A network configuration with endpoints makes nodes ask for the PrivateLink name of the relay, for
+/// which the internet is no substitute (inferred from the article's first incident).
 fn private_relay(w: &mut Walk<'_, '_>, wanted: &Wanted, relay: &Connection) -> Passed<Via> {
     let name = &w.site.prover.hosts.relay;
     let missing = unanswered(w, name, "private_link", "DBX-EPT-001", "DBX-EPT-001");
@@ -628,8 +628,8 @@ fn not_the_relay(
     let swapped = found.is_some_and(|e| prover.services.behind(registered, e) == Service::Rest);
     let (rule, at, message) = if swapped {
         let message = format!(
-            "`{registered}` is registered as the relay endpoint and leads to the REST service; `{name}` leads to \
-             `{key}`"
+            "`{registered}` is registered as the relay endpoint and leads to the REST service; \
+             `{name}` leads to `{key}`"
         );
         ("DBX-EPT-010", registered, message)
     } else {
@@ -659,8 +659,8 @@ fn bucket(w: &mut Walk<'_, '_>, store: &Buckets) -> Passed<Via> {
         } else {
             let what = bucket.as_deref().unwrap_or("a bucket");
             let because = format!(
-                "`{what}` is in {region}: a gateway endpoint serves only its own region (AWS behaviour, \
-                 unconfirmed here)"
+                "`{what}` is in {region}: a gateway endpoint serves only its own region \
+                 (AWS behaviour, unconfirmed here)"
             );
             missing(w, "DBX-EPT-033", because)
         };
@@ -723,7 +723,8 @@ fn global_sts(w: &mut Walk<'_, '_>) -> Passed<Via> {
     let name = "sts.amazonaws.com";
     let mut missing = only_internet(w, "DBX-EPT-029", name);
     missing.fix = format!(
-        "use the regional name in jobs (`fs.s3a.stsAssumeRole.stsEndpoint`), or set `nat: single` in `{}`",
+        "use the regional name in jobs (`fs.s3a.stsAssumeRole.stsEndpoint`), or set `nat: single` \
+         in `{}`",
         w.vpc_place()
     );
     aws_endpoint(w, name, &missing, None)
@@ -788,8 +789,8 @@ fn builtin_metastore(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
     let name = wanted.metastore.as_deref().unwrap_or("the built-in metastore");
     let mut missing = only_internet(w, "DBX-RTE-008", name);
     missing.fix = format!(
-        "set `nat: single` in `{}`, or `legacy_metastore: false` in `uses` of `workspaces.{}` once legacy \
-         access is disabled there",
+        "set `nat: single` in `{}`, or `legacy_metastore: false` in `uses` of `workspaces.{}` once \
+         legacy access is disabled there",
         w.vpc_place(),
         w.site.workspace
     );
@@ -875,14 +876,16 @@ fn resolver(w: &mut Walk<'_, '_>) -> Passed<Via> {
 fn other_nodes(w: &mut Walk<'_, '_>) -> Passed<Via> {
     let Site { prover, nodes, .. } = *w.site;
     w.pass(Step::Route, &nodes.vpc, "local route".to_owned());
-    for subnet in &nodes.subnets {
+    // By key, so that the order in which a spec lists them decides nothing.
+    let subnets: BTreeSet<&Key> = nodes.subnets.iter().collect();
+    for subnet in &subnets {
         let range = prover.range(subnet);
         for call in EVERYTHING {
             w.egress(call, To::Member { range, groups: &nodes.groups }, "other nodes")?;
         }
     }
-    w.admits_itself()?;
-    for subnet in &nodes.subnets {
+    w.admits_itself(&subnets)?;
+    for subnet in subnets {
         for call in EVERYTHING {
             w.acls_both_ways(call, subnet)?;
         }

@@ -236,8 +236,8 @@ impl<'a> Names<'a> {
 
     /// What a name leads to inside the VPC.
     ///
-    /// The longest zone wins, a private zone before an endpoint's own: the reference only says that the
-    /// most specific one wins, so the tie is unconfirmed.
+    /// The longest zone wins, a private zone before an endpoint's own: the reference only says that
+    /// the most specific one wins, so the tie is unconfirmed.
     pub(super) fn resolve(&self, hosts: &Hosts, name: &str) -> Resolved<'a> {
         let Some(vpc) = self.vpc else {
             return Resolved::Unclear("the VPC was not read".to_owned());

@@ -113,11 +113,12 @@ fn workspace(site: &Site<'_, '_>) -> Verdict {
         }
         Some(Entry::Nameless { endpoint, vpc }) => {
             let message = format!(
-                "`{endpoint}` is the way in for users, and nothing leads `{host}` there for them, so they get a \
-                 public address"
+                "`{endpoint}` is the way in for users, and nothing leads `{host}` there for \
+                 them, so they get a public address"
             );
             let fix = format!(
-                "say in `private_link.user_names` of `{}` how users' machines learn the private addresses",
+                "say in `private_link.user_names` of `{}` how users' machines learn private \
+                 addresses",
                 place(&vpc)
             );
             blocked("DBX-DNS-004", Step::Name, endpoint, message, fix)
@@ -129,16 +130,19 @@ fn workspace(site: &Site<'_, '_>) -> Verdict {
         }
         None if allowed.is_some() => {
             let message = format!(
-                "`{settings}` allows no public access, and no endpoint it allows leads users to the workspace"
+                "`{settings}` allows no public access, and no endpoint it allows leads users to the \
+                 workspace"
             );
             let fix = format!(
-                "allow the registration of the endpoint for users in `{settings}` (`private_access.allowed`)"
+                "allow the registration of the endpoint for users in `{settings}` \
+                 (`private_access.allowed`)"
             );
             blocked("DBX-PLK-005", Step::Service, settings.clone(), message, fix)
         }
         None => {
             let message = format!(
-                "`{settings}` allows no public access, and no registered endpoint leads users to the workspace"
+                "`{settings}` allows no public access, and no registered endpoint leads users to the \
+                 workspace"
             );
             let fix = format!(
                 "set `frontend: true` in `private_link` of `{}`, or `public_access: true`",
@@ -149,7 +153,8 @@ fn workspace(site: &Site<'_, '_>) -> Verdict {
     }
 }
 
-/// The doors that settings allow, those of the workspace's own VPC first, and whether one was not read.
+/// The doors that settings allow, those of the workspace's own VPC first, and whether one was not
+/// read.
 fn candidates<'a, 'w>(
     site: &Site<'a, 'w>,
     allowed: Option<&'a BTreeSet<Key>>,

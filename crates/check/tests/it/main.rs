@@ -1,6 +1,7 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
 mod capacity;
+mod monotone;
 mod packet;
 mod proofs;
 mod stage;
