@@ -186,12 +186,12 @@ fn sign_on_name(case: &Case<'_>) -> Vec<Broken> {
         }
         let mut place = case.place(key);
         place.push("private_link".to_owned());
-        let message = format!(
-            "users in `{key}` sign in through `{name}`, which private DNS of the endpoint does not answer"
-        );
+        let message =
+            format!("users in `{key}` sign in through `{name}`, and no private DNS answers it");
         let fix = format!(
-            "let `{name}` lead to the endpoint for users in a private zone they ask, and say `user_names: zone` \
-             in `private_link`, or accept this finding"
+            "let a private zone they ask lead `{name}` to the endpoint for users, and say `user_names: zone` in \
+             `{}`",
+            place.join(".")
         );
         all.push(Broken::new(key, place, message).fix(fix));
     }
@@ -232,7 +232,10 @@ fn data_plane_name(case: &Case<'_>) -> Vec<Broken> {
 fn frontend_without_settings(case: &Case<'_>) -> Vec<Broken> {
     let without = case.topology.workspaces.iter().filter_map(|(name, nodes)| {
         let workspace = case.spec.workspaces.get(name)?;
-        let users = case.spec.frontend_of(workspace) && nodes.access == Access::Public;
+        // With private connections of the nodes, they are missing for more than users.
+        let connected = nodes.rest.is_some() || nodes.relay.is_some();
+        let users =
+            case.spec.frontend_of(workspace) && nodes.access == Access::Public && !connected;
         let mut place = case.place(name);
         place.push("private_access".to_owned());
         let message = format!(

@@ -293,7 +293,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The endpoints that can be seen.
-fn seen<'a>(topology: &'a Topology) -> impl Iterator<Item = (&'a Key, &'a Endpoint)> {
+fn seen(topology: &Topology) -> impl Iterator<Item = (&Key, &Endpoint)> {
     topology.endpoints.iter().filter_map(|(key, endpoint)| Some((key, endpoint.as_ref()?)))
 }
 
@@ -374,7 +374,8 @@ fn foreign_service(case: &Case<'_>) -> Vec<Broken> {
     let foreign = seen(case.topology).filter_map(|(key, endpoint)| {
         let rest = endpoint.service.strip_prefix("com.amazonaws.")?;
         let theirs = rest.strip_prefix("vpce.").unwrap_or(rest).split('.').next()?;
-        if theirs == ours {
+        // Some services of AWS belong to no region: `com.amazonaws.s3-global.accesspoint`.
+        if theirs == ours || !theirs.ends_with(|c: char| c.is_ascii_digit()) {
             return None;
         }
         let message =
@@ -468,7 +469,9 @@ fn wrong_sort_of_id(case: &Case<'_>) -> Vec<Broken> {
         let place: Vec<String> =
             place.into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let subject = format!("aws.vpc/{}", place[1]);
-        all.push(Broken::new(&subject, place, format!("`{id}` stands where {expected} belongs")));
+        let fix = format!("give {expected} in `{}`", place.join("."));
+        let message = format!("`{id}` stands where {expected} belongs");
+        all.push(Broken::new(&subject, place, message).fix(fix));
     };
     for (vpc, wanted) in &case.spec.vpcs {
         let link = &wanted.private_link;
@@ -537,9 +540,10 @@ fn paid_way_to_s3(case: &Case<'_>) -> Vec<Broken> {
     paying
         .map(|vpc| {
             let mut place = case.place(vpc);
+            let fix = format!("add `s3` to `endpoints` in `{}`", place.join("."));
             place.push("endpoints".to_owned());
             let message = format!("all traffic of `{vpc}` to S3 goes through NAT and is paid for");
-            Broken::new(vpc, place, message)
+            Broken::new(vpc, place, message).fix(fix)
         })
         .collect()
 }

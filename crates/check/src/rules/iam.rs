@@ -345,7 +345,9 @@ fn needless_actions(case: &Case<'_>) -> Vec<Broken> {
             "the role `{role}` has {granted} actions to build networks, and all its workspaces are in VPCs \
              of yours"
         );
-        (granted > 0).then(|| worker.broken(case, message))
+        let broken = worker.broken(case, message);
+        let fix = format!("write `policy: customer` in `{}`", broken.place.join("."));
+        (granted > 0).then(|| broken.fix(fix))
     });
     wide.collect()
 }
@@ -363,7 +365,9 @@ fn cannot_build(case: &Case<'_>) -> Vec<Broken> {
              `{workspace}`",
             missing.len()
         );
-        (!missing.is_empty()).then(|| worker.broken(case, message))
+        let broken = worker.broken(case, message);
+        let fix = format!("write `policy: managed` in `{}`", broken.place.join("."));
+        (!missing.is_empty()).then(|| broken.fix(fix))
     });
     unable.collect()
 }

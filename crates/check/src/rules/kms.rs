@@ -91,7 +91,8 @@ fn region(case: &Case<'_>) -> Vec<Broken> {
         place.push("kms_key".to_owned());
         let message =
             format!("the key `{arn}` is of {theirs}, and the bucket `{}` of {ours}", bucket.name);
-        Some(Broken::new(key, place, message).symptom("AWS_INVALID_KMS_KEY_STATE"))
+        let fix = format!("give a key of {ours} in `{}`", place.join("."));
+        Some(Broken::new(key, place, message).fix(fix).symptom("AWS_INVALID_KMS_KEY_STATE"))
     });
     elsewhere.collect()
 }

@@ -227,7 +227,10 @@ fn allowed_ids(case: &Case<'_>) -> Vec<Broken> {
             if id.0.starts_with("vpce-") {
                 let message =
                     format!("`{id}` is an id of AWS: the list takes registrations of Databricks");
-                all.push(broken(case, key, "allowed_registrations", message));
+                let broken = broken(case, key, "allowed_registrations", message);
+                let fix =
+                    format!("give the UUID of the registration in `{}`", broken.place.join("."));
+                all.push(broken.fix(fix));
             }
         }
     }

@@ -228,6 +228,8 @@ const ASSUME: &str = "sts:AssumeRole";
 const TAG: &str = "aws:PrincipalTag/DatabricksAccountId";
 const NON_SELF_ASSUMING: &str = "UC_IAM_ROLE_NON_SELF_ASSUMING: The IAM role for this storage credential was \
                                  found to be non self-assuming";
+const KEY_DENIED: &str = "AWS IAM role does not have WRITE, DELETE permissions … not authorized to perform: \
+                          kms:GenerateDataKey";
 /// As seen in accounts in 2022.
 const MOST_CONFIGURATIONS: usize = 50;
 
@@ -314,7 +316,12 @@ fn versioning(case: &Case<'_>) -> Vec<Broken> {
         };
         bucket.versioning.then(message)
     });
-    all.into_iter().map(|broken| at(broken, "versioning")).collect()
+    let fixed = |broken: Broken| {
+        let broken = at(broken, "versioning");
+        let fix = format!("set `{}: false`", broken.place.join("."));
+        broken.fix(fix)
+    };
+    all.into_iter().map(fixed).collect()
 }
 
 /// Whether a statement is for the Databricks account of the spec, or for all of them.
@@ -528,13 +535,17 @@ fn key_of_role(case: &Case<'_>) -> Vec<Broken> {
             allowing.any(|s| s.resources.iter().any(|r| is_key(r, key)))
         };
         let missing: Vec<&str> = NEEDED.into_iter().filter(|action| !may(action)).collect();
-        let message = || {
-            format!("the role `{}` lacks {} on the key `{key}`", role.name, listed(missing.iter().copied()))
-        };
-        let symptom = "AWS IAM role does not have WRITE, DELETE permissions … not authorized to perform: \
-                       kms:GenerateDataKey";
-        (!missing.is_empty())
-            .then(|| case.broken(at, message()).symptom(symptom))
+        if missing.is_empty() {
+            return None;
+        }
+        let message =
+            format!("the role `{}` lacks {} on the key `{key}`", role.name, listed(missing));
+        let broken = case.broken(at, message).symptom(KEY_DENIED);
+        // A policy names a key by nothing else.
+        Some(match key.starts_with("arn:") {
+            true => broken.fix(format!("allow the three actions on `{key}`")),
+            false => key_by_arn(broken),
+        })
     });
     wrong.collect()
 }
@@ -546,12 +557,19 @@ fn alias(case: &Case<'_>) -> Vec<Broken> {
         let mut resources = keys.flat_map(|s| &s.resources);
         let alias = resources.find(|r| r.contains(":kms:") && r.contains(":alias/"))?;
         let message = format!(
-            "the role `{}` names a key by the alias `{alias}`, which grants nothing in a policy of a role",
+            "the role `{}` names a key by the alias `{alias}`, which grants nothing there",
             role.name
         );
-        Some(at(case.broken(key, message), "kms_key"))
+        Some(key_by_arn(case.broken(key, message)))
     });
     named.collect()
+}
+
+/// The same, mended by another way to write the key.
+fn key_by_arn(broken: Broken) -> Broken {
+    let broken = at(broken, "kms_key");
+    let fix = format!("give the ARN of the key in `{}`", broken.place.join("."));
+    broken.fix(fix)
 }
 
 fn role_elsewhere(case: &Case<'_>) -> Vec<Broken> {
@@ -565,7 +583,7 @@ fn role_elsewhere(case: &Case<'_>) -> Vec<Broken> {
         let admitted = root.policy.is_some_and(|p| p.policy.statements.iter().any(admits));
         let name = &root.bucket.name;
         (theirs != ours && !admitted).then(|| {
-            format!("the role `{arn}` is of another AWS account, which the policy of the bucket `{name}` does not admit")
+            format!("the policy of `{name}` does not admit `{arn}`, a role of another AWS account")
         })
     });
     all.into_iter().map(|broken| at(broken, "catalog_role")).collect()
@@ -577,7 +595,7 @@ fn many_configurations(case: &Case<'_>) -> Vec<Broken> {
         return Vec::new();
     }
     let message = format!(
-        "this spec makes {count} storage configurations; an account had at most {MOST_CONFIGURATIONS} in 2022"
+        "this spec makes {count} storage configurations, and accounts took {MOST_CONFIGURATIONS} in 2022"
     );
     vec![Broken::new(&case.spec.name, vec!["workspaces".to_owned()], message)]
 }
