@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use check::topology::{
     AclEntry, Association, NetworkAcl, Protocol, Reach, Resolver, Target, Topology,
@@ -140,7 +140,7 @@ pub(super) fn entry(number: u16, egress: bool, cidr: &str, allow: bool) -> AclEn
 }
 
 /// The same with a network ACL on some subnets.
-fn guarded(stage: Stage, subnets: &[&str], entries: Vec<AclEntry>) -> Stage {
+pub(super) fn guarded(stage: Stage, subnets: &[&str], entries: Vec<AclEntry>) -> Stage {
     let subnets: BTreeSet<String> = subnets.iter().map(|key| (*key).to_owned()).collect();
     stage.edited(|topology| {
         let acl = NetworkAcl { vpc: VPC.to_owned(), subnets, entries };
@@ -405,4 +405,69 @@ pub(super) fn samples() -> Vec<Sample> {
             fine: uses_over_peering(BACK, "false", "{ hosts: [pypi.org:443, 10.8.0.7:9092] }"),
         },
     ]
+}
+
+/// Of a used VPC only the first block is read, and its subnets may lie in another one.
+#[test]
+fn a_vpc_that_was_read_gives_no_false_alarm() {
+    let stage = stage(
+        "vpcs:
+  main:
+    use: { vpc: vpc-0a1b2c3d4e5f60718, route_tables: [rtb-0a1b2c3d4e5f60718] }
+    endpoint_subnets:
+      use: { ap-northeast-1a: subnet-0a1b2c3d4e5f60711, ap-northeast-1c: subnet-0a1b2c3d4e5f60712 }
+    private_link: { backend: true }
+workspaces:
+  wk1:
+    vpc: main
+    subnets: { use: [subnet-0a1b2c3d4e5f60713, subnet-0a1b2c3d4e5f60714] }
+    uses: { legacy_metastore: false }
+",
+    );
+    let stage = stage.edited(|topology| {
+        let vpc = check::topology::Vpc {
+            cidrs: vec![net("10.0.0.0/24")],
+            dns_support: true,
+            dns_hostnames: true,
+            resolver: Resolver::Amazon,
+        };
+        topology.vpcs.insert(VPC.to_owned(), Some(vpc));
+        let table = "aws.route_table/main.rtb-0a1b2c3d4e5f60718";
+        let fields = check::topology::RouteTable {
+            vpc: VPC.to_owned(),
+            routes: BTreeMap::new(),
+            partial: false,
+        };
+        topology.route_tables.insert(table.to_owned(), Some(fields));
+        let subnets = [
+            ("main.endpoints-ap-northeast-1a", "10.0.0.0/27", "a", Association::Unknown),
+            ("main.endpoints-ap-northeast-1c", "10.0.0.32/27", "c", Association::Unknown),
+            (
+                "wk1.subnet-0a1b2c3d4e5f60713",
+                "100.64.0.0/22",
+                "a",
+                Association::Table(table.into()),
+            ),
+            (
+                "wk1.subnet-0a1b2c3d4e5f60714",
+                "100.64.4.0/22",
+                "c",
+                Association::Table(table.into()),
+            ),
+        ];
+        for (name, cidr, zone, table) in subnets {
+            let subnet = check::topology::Subnet {
+                vpc: VPC.to_owned(),
+                cidr: net(cidr),
+                zone: format!("ap-northeast-1{zone}"),
+                public_ips: false,
+                table,
+            };
+            topology.subnets.insert(format!("aws.subnet/{name}"), Some(subnet));
+        }
+    });
+    let findings = stage.check().findings;
+    let network = ["DBX-NET", "DBX-RTE", "DBX-SGR"];
+    let ours = findings.iter().filter(|f| network.iter().any(|area| f.rule.starts_with(area)));
+    assert_eq!(ours.collect::<Vec<_>>(), Vec::<&check::Finding>::new());
 }
