@@ -5,3 +5,4 @@ mod proofs;
 mod stage;
 mod templates;
 mod topologies;
+mod ways;
