@@ -31,8 +31,8 @@ const PRIVATE_LINK: &str = "login.html?error=private-link-validation-error in th
 pub(super) fn symptom(rule: &str, class: &str) -> Option<&'static str> {
     Some(match (rule, class) {
         ("DBX-NET-001" | "DBX-NET-002", _) => {
-            "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes \
-             set to true"
+            "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC \
+             attributes set to true"
         }
         ("DBX-NET-016" | "DBX-NET-017", _) => {
             "flow logs show REJECT with source port 443 and a destination port in 1024-65535"

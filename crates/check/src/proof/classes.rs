@@ -6,7 +6,7 @@ use facts::regions;
 use ipnet::Ipv4Net;
 use spec::{ExternalMetastore, Host, Remote};
 
-use super::groups::{Call, To};
+use super::groups::{Call, To, private};
 use super::index::Site;
 use super::names::{By, Resolved, Service};
 use super::policy::Need;
@@ -354,8 +354,8 @@ fn only_internet(w: &Walk<'_, '_>, rule: &'static str, name: &str) -> Missing {
     missing(w, rule, format!("`{name}` is only on the internet"))
 }
 
-/// What lacks for a name that an endpoint could answer: the endpoint, its private DNS, or the hostnames of
-/// the VPC.
+/// What lacks for a name that an endpoint could answer: the endpoint, its private DNS, or the
+/// hostnames of the VPC.
 fn unanswered(
     w: &Walk<'_, '_>,
     name: &str,
@@ -391,8 +391,8 @@ fn unanswered(
     }
 }
 
-/// Where a zone leads a name of Databricks or AWS to a bare address: the packet gets there, and who listens
-/// is not known.
+/// Where a zone leads a name of Databricks or AWS to a bare address: the packet gets there, and who
+/// listens is not known.
 fn address(w: &mut Walk<'_, '_>, range: Ipv4Net, call: Call, missing: &Missing) -> Passed<Via> {
     let via = w.range(call, range, missing)?;
     w.note(Step::Service, "", format!("who answers at {} is not known", range.addr()));
@@ -476,8 +476,8 @@ fn authorised(w: &mut Walk<'_, '_>, key: &Key, by: By<'_>, host: &str) -> Passed
         By::PrivateDns => (key.clone(), "private DNS".to_owned()),
     };
     let message = format!(
-        "{how} leads `{host}` to `{key}`, which is neither the REST endpoint of the nodes nor allowed for the \
-         workspace"
+        "{how} leads `{host}` to `{key}`, which is neither the REST endpoint of the \
+         nodes nor allowed for the workspace"
     );
     let fix = format!("take the record away, or register `{key}` and allow it for the workspace");
     Err(w.block(Step::Service, "DBX-DNS-002", at, message, fix))
@@ -487,7 +487,7 @@ fn authorised(w: &mut Walk<'_, '_>, key: &Key, by: By<'_>, host: &str) -> Passed
 fn arrive<'a>(w: &mut Walk<'a, '_>, leads: Leads<'a>, call: Call) -> Passed<Via> {
     let hosts = &w.site.prover.hosts;
     let missing = match &w.site.nodes.rest {
-        Some(_) => unanswered(w, &hosts.rest, "private_link", "DBX-EPT-006", "DBX-EPT-006"),
+        Some(rest) => unconnected(w, rest, &hosts.rest, "DBX-EPT-006"),
         None => only_internet(w, "DBX-RTE-001", &hosts.web),
     };
     match leads {
@@ -497,13 +497,46 @@ fn arrive<'a>(w: &mut Walk<'a, '_>, leads: Leads<'a>, call: Call) -> Passed<Via>
         }
         Leads::Address(range) => address(w, range, call, &missing),
         Leads::Public => {
-            if w.site.nodes.rest.is_some() {
+            if let Some(rest) = &w.site.nodes.rest {
+                if unread(w, rest) {
+                    return Ok(Via::Local);
+                }
                 open_to_the_internet(w, &missing)?;
             }
             w.public(call, false, &missing)
         }
         Leads::Unseen => Ok(Via::Local),
     }
+}
+
+/// What lacks for a name that the endpoint of a connection should answer.
+fn unconnected(
+    w: &Walk<'_, '_>,
+    connection: &Connection,
+    name: &str,
+    rule: &'static str,
+) -> Missing {
+    let missing = unanswered(w, name, "", rule, rule);
+    if !missing.at.is_empty() {
+        return missing;
+    }
+    let at = connection.endpoint.as_ref().unwrap_or(&connection.registration).clone();
+    let fix = format!(
+        "let an endpoint in `{}` answer `{name}` by private DNS, or add it to a private zone",
+        w.site.nodes.vpc
+    );
+    Missing { at, fix, ..missing }
+}
+
+/// Whether the endpoint of a connection is not known, so that it may answer or not.
+fn unread(w: &mut Walk<'_, '_>, connection: &Connection) -> bool {
+    let known = |key: &Key| matches!(w.site.prover.topology.endpoints.get(key), Some(Some(_)));
+    let unread = !connection.endpoint.as_ref().is_some_and(known);
+    if unread {
+        let what = &connection.registration;
+        w.note(Step::Name, what, format!("the endpoint of `{what}` was not read"));
+    }
+    unread
 }
 
 /// Nodes that are given a public address may use it only while public access is on.
@@ -567,11 +600,11 @@ fn public_relay(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
     }
 }
 
-/// A network configuration with endpoints makes nodes ask for the PrivateLink name of the relay, for which
-/// the internet is no substitute (inferred from the article's first incident).
+/// A network configuration with endpoints makes nodes ask for the PrivateLink name of the relay, for
+/// which the internet is no substitute (inferred from the article's first incident).
 fn private_relay(w: &mut Walk<'_, '_>, wanted: &Wanted, relay: &Connection) -> Passed<Via> {
     let name = &w.site.prover.hosts.relay;
-    let missing = unanswered(w, name, "private_link", "DBX-EPT-001", "DBX-EPT-001");
+    let missing = unconnected(w, relay, name, "DBX-EPT-001");
     match w.name(name)? {
         Leads::Endpoint { key, .. } => {
             match &relay.endpoint {
@@ -593,28 +626,13 @@ fn private_relay(w: &mut Walk<'_, '_>, wanted: &Wanted, relay: &Connection) -> P
             }
             Ok(via)
         }
-        Leads::Public => Err(unanswered_relay(w, relay, name, missing)),
+        Leads::Public if unread(w, relay) => Ok(Via::Local),
+        Leads::Public => {
+            let message = format!("{}, and no other way leads to the relay", missing.because);
+            Err(w.block(Step::Name, missing.rule, missing.at, message, missing.fix))
+        }
         Leads::Unseen => Ok(Via::Local),
     }
-}
-
-fn unanswered_relay(
-    w: &mut Walk<'_, '_>,
-    relay: &Connection,
-    name: &str,
-    missing: Missing,
-) -> Box<super::Block> {
-    if missing.rule == "DBX-NET-002" || !missing.at.is_empty() {
-        let message = format!("{}, and no other way leads to the relay", missing.because);
-        return w.block(Step::Name, missing.rule, missing.at, message, missing.fix);
-    }
-    let at = relay.endpoint.as_ref().unwrap_or(&relay.registration).clone();
-    let message = format!(
-        "nothing in `{}` answers `{name}`, and no other way leads to the relay",
-        w.site.nodes.vpc
-    );
-    let fix = format!("let a relay endpoint in `{}` answer it by private DNS", w.vpc_place());
-    w.block(Step::Name, "DBX-EPT-001", at, message, fix)
 }
 
 fn not_the_relay(
@@ -628,8 +646,8 @@ fn not_the_relay(
     let swapped = found.is_some_and(|e| prover.services.behind(registered, e) == Service::Rest);
     let (rule, at, message) = if swapped {
         let message = format!(
-            "`{registered}` is registered as the relay endpoint and leads to the REST service; `{name}` leads to \
-             `{key}`"
+            "`{registered}` is registered as the relay endpoint and leads to the REST service; \
+             `{name}` leads to `{key}`"
         );
         ("DBX-EPT-010", registered, message)
     } else {
@@ -659,8 +677,8 @@ fn bucket(w: &mut Walk<'_, '_>, store: &Buckets) -> Passed<Via> {
         } else {
             let what = bucket.as_deref().unwrap_or("a bucket");
             let because = format!(
-                "`{what}` is in {region}: a gateway endpoint serves only its own region (AWS behaviour, \
-                 unconfirmed here)"
+                "`{what}` is in {region}: a gateway endpoint serves only its own region \
+                 (AWS behaviour, unconfirmed here)"
             );
             missing(w, "DBX-EPT-033", because)
         };
@@ -723,7 +741,8 @@ fn global_sts(w: &mut Walk<'_, '_>) -> Passed<Via> {
     let name = "sts.amazonaws.com";
     let mut missing = only_internet(w, "DBX-EPT-029", name);
     missing.fix = format!(
-        "use the regional name in jobs (`fs.s3a.stsAssumeRole.stsEndpoint`), or set `nat: single` in `{}`",
+        "use the regional name in jobs (`fs.s3a.stsAssumeRole.stsEndpoint`), or set `nat: single` \
+         in `{}`",
         w.vpc_place()
     );
     aws_endpoint(w, name, &missing, None)
@@ -788,8 +807,8 @@ fn builtin_metastore(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
     let name = wanted.metastore.as_deref().unwrap_or("the built-in metastore");
     let mut missing = only_internet(w, "DBX-RTE-008", name);
     missing.fix = format!(
-        "set `nat: single` in `{}`, or `legacy_metastore: false` in `uses` of `workspaces.{}` once legacy \
-         access is disabled there",
+        "set `nat: single` in `{}`, or `legacy_metastore: false` in `uses` of `workspaces.{}` once \
+         legacy access is disabled there",
         w.vpc_place(),
         w.site.workspace
     );
@@ -812,7 +831,10 @@ fn remote(w: &mut Walk<'_, '_>, remote: &Remote, rule: &'static str) -> Passed<V
     match &remote.host {
         Host::Range(range) => {
             let because = format!("the spec names {}", shown(remote));
-            let missing = missing(w, rule, because);
+            let mut missing = missing(w, rule, because);
+            if private(range) {
+                missing.fix = format!("add a peering whose network holds {range} to `peerings`");
+            }
             w.range(call, *range, &missing)
         }
         Host::Name(name) => {
@@ -875,14 +897,16 @@ fn resolver(w: &mut Walk<'_, '_>) -> Passed<Via> {
 fn other_nodes(w: &mut Walk<'_, '_>) -> Passed<Via> {
     let Site { prover, nodes, .. } = *w.site;
     w.pass(Step::Route, &nodes.vpc, "local route".to_owned());
-    for subnet in &nodes.subnets {
+    // By key, so that the order in which a spec lists them decides nothing.
+    let subnets: BTreeSet<&Key> = nodes.subnets.iter().collect();
+    for subnet in &subnets {
         let range = prover.range(subnet);
         for call in EVERYTHING {
             w.egress(call, To::Member { range, groups: &nodes.groups }, "other nodes")?;
         }
     }
-    w.admits_itself()?;
-    for subnet in &nodes.subnets {
+    w.admits_itself(&subnets)?;
+    for subnet in subnets {
         for call in EVERYTHING {
             w.acls_both_ways(call, subnet)?;
         }

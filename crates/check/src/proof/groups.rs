@@ -148,7 +148,8 @@ impl<'a> Groups<'a> {
                 && let Some(group) = table.egress.by_group.iter().filter_map(strangers).min()
             {
                 unclear = Some(format!(
-                    "`{key}` lets {call} out to members of `{group}` only, and who in {range} is one is not known"
+                    "`{key}` lets {call} out to members of `{group}` only, and whether {range} has \
+                     some is not known"
                 ));
             }
         }

@@ -95,7 +95,8 @@ impl<'a> Prover<'a> {
         }
     }
 
-    /// What nodes of one workspace reach, and its users. Nothing for a workspace without a network here.
+    /// What nodes of one workspace reach, and its users. Nothing for a workspace without a network
+    /// here.
     pub fn prove(&self, workspace: &str, ask: &Ask<'_>) -> Vec<Proof> {
         let Some(nodes) = self.topology.workspaces.get(workspace) else { return Vec::new() };
         let unread = Names::default();

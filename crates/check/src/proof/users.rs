@@ -113,11 +113,12 @@ fn workspace(site: &Site<'_, '_>) -> Verdict {
         }
         Some(Entry::Nameless { endpoint, vpc }) => {
             let message = format!(
-                "`{endpoint}` is the way in for users, and nothing leads `{host}` there for them, so they get a \
-                 public address"
+                "`{endpoint}` is the way in for users, and nothing leads `{host}` there for \
+                 them, so they get a public address"
             );
             let fix = format!(
-                "say in `private_link.user_names` of `{}` how users' machines learn the private addresses",
+                "say in `private_link.user_names` of `{}` how users' machines learn private \
+                 addresses",
                 place(&vpc)
             );
             blocked("DBX-DNS-004", Step::Name, endpoint, message, fix)
@@ -129,16 +130,19 @@ fn workspace(site: &Site<'_, '_>) -> Verdict {
         }
         None if allowed.is_some() => {
             let message = format!(
-                "`{settings}` allows no public access, and no endpoint it allows leads users to the workspace"
+                "`{settings}` allows no public access, and no endpoint it allows leads users to the \
+                 workspace"
             );
             let fix = format!(
-                "allow the registration of the endpoint for users in `{settings}` (`private_access.allowed`)"
+                "allow the registration of the endpoint for users in `{settings}` \
+                 (`private_access.allowed`)"
             );
             blocked("DBX-PLK-005", Step::Service, settings.clone(), message, fix)
         }
         None => {
             let message = format!(
-                "`{settings}` allows no public access, and no registered endpoint leads users to the workspace"
+                "`{settings}` allows no public access, and no registered endpoint leads users to the \
+                 workspace"
             );
             let fix = format!(
                 "set `frontend: true` in `private_link` of `{}`, or `public_access: true`",
@@ -149,7 +153,8 @@ fn workspace(site: &Site<'_, '_>) -> Verdict {
     }
 }
 
-/// The doors that settings allow, those of the workspace's own VPC first, and whether one was not read.
+/// The doors that settings allow, those of the workspace's own VPC first, and whether one was not
+/// read.
 fn candidates<'a, 'w>(
     site: &Site<'a, 'w>,
     allowed: Option<&'a BTreeSet<Key>>,
@@ -160,15 +165,21 @@ where
     let prover = site.prover;
     let topology = prover.topology;
     let vpc = site.nodes.vpc.as_str();
+    let rest = site.nodes.rest.as_ref();
     let Some(allowed) = allowed else {
+        let listed = |c: &&Connection| topology.registrations.contains_key(&c.registration);
+        let own = rest.filter(|c| !listed(c)).map(|c| door(topology, &prover.services, c));
+        let unread = prover.doors.unread || matches!(own, Some(Err(())));
+        let own = own.and_then(Result::ok).flatten();
         let near = prover.doors.by_vpc.get(vpc).into_iter().flatten();
         let far = prover.doors.all.iter().filter(move |door| door.endpoint.vpc != vpc);
-        return (Box::new(near.chain(far).copied()), prover.doors.unread);
+        return (Box::new(own.into_iter().chain(near.chain(far).copied())), unread);
     };
     let mut doors = Vec::new();
     let mut unread = false;
     for registration in allowed {
-        let found = topology.registrations.get(registration);
+        let own = || rest.filter(|c| c.registration == *registration);
+        let found = topology.registrations.get(registration).or_else(own);
         match found.map_or(Err(()), |c| door(topology, &prover.services, c)) {
             Ok(door) => doors.extend(door),
             Err(()) => unread = true,

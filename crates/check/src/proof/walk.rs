@@ -1,5 +1,6 @@
 //! One packet's way, step by step, as far as it can be seen.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ipnet::Ipv4Net;
@@ -95,8 +96,8 @@ impl<'a, 'w> Walk<'a, 'w> {
         if via == Via::Nat && forbidden && self.unclear.is_none() {
             let nat = self.nat.cloned().unwrap_or_default();
             let message = format!("`{nat}` leads out to the internet, and the spec forbids that");
-            let fix = "take away what sends nodes there or give it a private way; or allow `internet` \
-                       in `requirements`";
+            let fix = "take away what sends nodes there or give it a private way; or allow \
+                       `internet` in `requirements`";
             return Err(self.block(Step::Route, "DBX-REQ-001", nat, message, fix.to_owned()));
         }
         Ok(via)
@@ -149,13 +150,14 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     /// The group a block of egress is about.
     fn nodes_group(&self) -> Key {
-        self.site.nodes.groups.first().cloned().unwrap_or_default()
+        self.site.nodes.groups.iter().min().cloned().unwrap_or_default()
     }
 
     // Names.
 
     /// What a name leads to inside the VPC.
     pub(super) fn name(&mut self, name: &str) -> Passed<Leads<'a>> {
+        let shown = self.site.prover.hosts.shown(name);
         match self.site.names.resolve(&self.site.prover.hosts, name) {
             Resolved::Endpoint { key, by } => {
                 let how = match by {
@@ -166,26 +168,26 @@ impl<'a, 'w> Walk<'a, 'w> {
                     By::PrivateDns => format!("its private DNS leads `{name}` there"),
                     By::Zone(zone) => format!("the zone `{zone}` leads `{name}` there"),
                 };
-                self.pass(Step::Name, key, format!("{name} → {key} ({how})"));
+                self.pass(Step::Name, key, format!("{shown} → {key} ({how})"));
                 Ok(Leads::Endpoint { key, by })
             }
             Resolved::Address { address, zone } => {
                 self.lead = format!("the zone `{zone}` leads `{name}` there");
-                self.pass(Step::Name, zone, format!("{name} → {address} (zone `{zone}`)"));
+                self.pass(Step::Name, zone, format!("{shown} → {address} (zone `{zone}`)"));
                 Ok(Leads::Address(address.into()))
             }
             Resolved::Public => {
                 self.lead.clear();
-                self.pass(Step::Name, "", format!("{name} → a public address"));
+                self.pass(Step::Name, "", format!("{shown} → a public address"));
                 Ok(Leads::Public)
             }
             Resolved::Nowhere { zone } => {
                 let message = format!(
-                    "the private zone `{zone}` takes over the domain of `{name}` and does not list it"
+                    "the private zone `{zone}` leads names of its domain, and does not list `{name}`"
                 );
                 let fix = format!(
-                    "add `{name}` to `{zone}`, or replace the zone by one for `privatelink.{}` or for \
-                     exact names",
+                    "add `{name}` to `{zone}`, or replace the zone by one for `privatelink.{}` or \
+                     for exact names",
                     self.site.prover.hosts.domain
                 );
                 Err(self.block(Step::Name, "DBX-DNS-001", zone.clone(), message, fix))
@@ -274,7 +276,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         Ok(Via::Endpoint)
     }
 
-    /// To S3 buckets in the region of the VPC: a gateway endpoint's route comes before every other one.
+    /// To S3 buckets in the region of the VPC, where the route of a gateway endpoint comes first.
     pub(super) fn s3(
         &mut self,
         needs: &[Need],
@@ -375,8 +377,8 @@ impl<'a, 'w> Walk<'a, 'w> {
                 if matches!(way, Way::Nat(_)) && private(&range) {
                     let nat = self.nat.cloned().unwrap_or_default();
                     let message = format!(
-                        "the route to {net} sends {range} to `{nat}`, and private addresses are nowhere on \
-                         the internet"
+                        "the most specific route, to {net}, sends {range} to `{nat}`, and private \
+                         addresses are nowhere on the internet"
                     );
                     let fix = format!("add a route to {range}, such as a peering");
                     let at = routes.table.unwrap_or(self.subnet).clone();
@@ -409,10 +411,10 @@ impl<'a, 'w> Walk<'a, 'w> {
         let seen = |to: &str| format!("{net} in {table} → {to}");
         match target {
             Target::InternetGateway(gateway) => {
-                let message = format!(
-                    "`{table}` sends {net} to `{gateway}`: its subnets are public, and nodes have no public \
-                     addresses"
-                );
+                let message = self.led(format!(
+                    "`{table}` sends {net} to `{gateway}`: its subnets are public, and nodes have \
+                     no public addresses"
+                ));
                 let fix = format!("send {net} to a NAT gateway, or take the route away");
                 Err(self.block(Step::Route, "DBX-NET-012", table.clone(), message, fix))
             }
@@ -476,8 +478,8 @@ impl<'a, 'w> Walk<'a, 'w> {
             }
             Some(_) => {
                 let message = format!(
-                    "`{key}` stands in `{subnet}`, and the default route of `{table}` leads to no internet \
-                     gateway"
+                    "`{key}` stands in `{subnet}`, and the default route of `{table}` leads to no \
+                     internet gateway"
                 );
                 return Err(self.misplaced("DBX-RTE-002", key, message));
             }
@@ -496,8 +498,10 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     fn misplaced(&mut self, rule: &'static str, nat: &Key, message: String) -> Box<Block> {
         let fix = format!(
-            "put `{nat}` into a public subnet whose route table sends 0.0.0.0/0 to an internet gateway"
+            "put `{nat}` into a public subnet, whose route table sends 0.0.0.0/0 to an internet \
+             gateway"
         );
+        let message = self.led(message);
         self.block(Step::Route, rule, nat.clone(), message, fix)
     }
 
@@ -507,6 +511,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         match topology.internet_gateways.get(key) {
             Some(Some(gateway)) if gateway.vpc.is_none() => {
                 let message = format!("`{key}` is attached to no VPC, so `{nat}` has no way out");
+                let message = self.led(message);
                 let fix = format!("attach `{key}` to `{}`", self.site.nodes.vpc);
                 Err(self.block(Step::Route, "DBX-RTE-003", key.clone(), message, fix))
             }
@@ -619,11 +624,11 @@ impl<'a, 'w> Walk<'a, 'w> {
     }
 
     /// Whether nodes admit nodes, on every port.
-    pub(super) fn admits_itself(&mut self) -> Passed {
+    pub(super) fn admits_itself(&mut self, subnets: &BTreeSet<&Key>) -> Passed {
         let nodes = &self.site.nodes.groups;
         let own = nodes.iter().cloned().collect();
         for call in EVERYTHING {
-            for subnet in &self.site.nodes.subnets {
+            for subnet in subnets {
                 let range = self.site.prover.range(subnet);
                 match self.site.prover.groups.ingress(&own, nodes, range, call) {
                     Said::Yes(group, peer) => {
@@ -645,7 +650,8 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     // Network ACLs.
 
-    /// Between two subnets of the nodes: both may begin, on every port. Nothing guards the way inside one.
+    /// Between two subnets of the nodes: both may begin, on every port. Nothing guards the way inside
+    /// one.
     pub(super) fn acls_both_ways(&mut self, call: Call, other: &Key) -> Passed {
         if other == self.subnet {
             return Ok(());

@@ -1,7 +1,9 @@
 //! Specs, graphs and topologies, and what the analyser says of them.
 
+mod monotone;
 mod proofs;
 mod rules;
 mod stage;
 mod templates;
 mod topologies;
+mod ways;
