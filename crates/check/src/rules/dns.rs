@@ -54,7 +54,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-DNS-006",
         severity: Severity::Warning,
-        when: "users may come through private connections only, and nothing leads the single sign-on name there",
+        when: "users may come through private connections only, and nothing leads the single \
+               sign-on name there",
         fix: "add a record for the single sign-on name to a private zone of the VPC",
         source: "Databricks documentation of inbound connections",
         decided: Decided::Here(sign_on_name),
@@ -82,7 +83,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "there is an endpoint for users, and the workspace has no private access settings",
         fix: "give the workspace private access settings",
-        source: "Databricks documentation: without them the public name does not lead to the private one",
+        source: "Databricks documentation: without them the public name does not lead to the \
+                 private one",
         decided: Decided::Here(frontend_without_settings),
     },
     Rule {
@@ -152,7 +154,8 @@ fn apex_zone(case: &Case<'_>) -> Vec<Broken> {
     for vpc in homes(case).into_keys().filter(|vpc| !told.contains(vpc)) {
         for (key, _) in zones.get(vpc).into_iter().flatten().filter(|(_, z)| z.name == domain) {
             let message = format!(
-                "the private zone `{domain}` hides every name of Databricks it does not list from `{vpc}`"
+                "the private zone `{domain}` hides every name of Databricks it does not list from \
+                 `{vpc}`"
             );
             let place = case.place(vpc);
             all.push(Broken::new(key, place, message).symptom("BOOTSTRAP_TIMEOUT"));
@@ -189,8 +192,8 @@ fn sign_on_name(case: &Case<'_>) -> Vec<Broken> {
         let message =
             format!("users in `{key}` sign in through `{name}`, and no private DNS answers it");
         let fix = format!(
-            "let a private zone they ask lead `{name}` to the endpoint for users, and say `user_names: zone` in \
-             `{}`",
+            "let a private zone they ask lead `{name}` to the endpoint for users, and say \
+             `user_names: zone` in `{}`",
             place.join(".")
         );
         all.push(Broken::new(key, place, message).fix(fix));
