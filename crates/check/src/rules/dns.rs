@@ -169,10 +169,16 @@ fn sign_on_name(case: &Case<'_>) -> Vec<Broken> {
     let zones = zones_by_vpc(case);
     let mut closed = BTreeMap::new();
     for (workspace, nodes) in &case.topology.workspaces {
-        let private = matches!(nodes.access, Access::Settings { public: false, .. });
-        let Some(wanted) = case.spec.workspaces.get(workspace).filter(|_| private) else {
-            continue;
+        let Some(wanted) = case.spec.workspaces.get(workspace) else { continue };
+        let open = match nodes.access {
+            Access::Public => true,
+            Access::Settings { public, .. } => public,
+            // The spec says what they must be, and a plan looks.
+            Access::Unknown(_) => wanted.public_access,
         };
+        if open {
+            continue;
+        }
         if let Some(vpc) = case.spec.vpc_of(wanted).filter(|vpc| vpc.private_link.frontend) {
             closed.insert(nodes.vpc.as_str(), vpc);
         }
