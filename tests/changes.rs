@@ -480,6 +480,7 @@ fn edits() -> Vec<Edit> {
 const NEVER: &[(&str, &str, &str)] = &[
     ("aws.bucket", "block_public_access", ALWAYS),
     ("aws.bucket", "ownership", ALWAYS),
+    ("aws.bucket", "region", REGIONAL),
     ("aws.instance_profile", "name", NAMED),
     ("aws.instance_profile", "role", "the role of the same address, whose name never changes"),
     ("aws.nat_gateway", "address", "the address of the same zone, which is never replaced"),
@@ -507,10 +508,12 @@ const NEVER: &[(&str, &str, &str)] = &[
     ("databricks.storage_configuration", "name", NAMED),
     ("databricks.vpc_endpoint", "name", NAMED),
     ("databricks.vpc_endpoint", "region", REGIONAL),
+    ("databricks.workspace", "region", REGIONAL),
 ];
 
 const ALWAYS: &str = "no spec says it: it is the same for all, and only drift changes it";
-const REGIONAL: &str = "the region of the stack, which its buckets and workspaces refuse to leave";
+const REGIONAL: &str =
+    "the region of the stack, which cannot change while the stack has any objects";
 const NAMED: &str = "made of the names of stack and resource: another name is another address";
 
 /// What one edit did to one field, there and back.

@@ -14,6 +14,7 @@ mod proxy;
 mod random;
 mod sandbox;
 mod shared_state;
+mod sign_in;
 mod state;
 mod stops;
 mod wire;

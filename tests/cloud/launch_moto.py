@@ -41,6 +41,7 @@ def main() -> None:
             sys.exit(f"the patches fit moto {VERSION}, this is {moto.__version__}")
         app = moto_patches.apply(app, args.delay)
 
+    app = one_at_a_time(app)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
     # Moto calls itself for a few operations and reads the port from here.
     os.environ["MOTO_PORT"] = str(server.server_port)
@@ -51,6 +52,20 @@ def main() -> None:
     sys.stdin.read()
     # Worker threads may still be inside a request; all state is in memory and goes with us.
     os._exit(0)
+
+
+def one_at_a_time(app):
+    """EC2 requests one after the other: moto walks dictionaries to which other threads add, and a
+    request that meets that ends in a 500."""
+    lock = threading.Lock()
+
+    def in_turn(environ, start_response):
+        if "/ec2/aws4_request" not in environ.get("HTTP_AUTHORIZATION", ""):
+            return app(environ, start_response)
+        with lock:
+            return app(environ, start_response)
+
+    return in_turn
 
 
 def warm_up(url: str, region: str) -> None:

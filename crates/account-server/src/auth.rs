@@ -1,17 +1,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Server;
 use crate::answer::{Refusal, respond};
+use crate::config::Federation;
 
 /// The tokens handed out and when they end.
 #[derive(Default)]
@@ -83,7 +84,7 @@ pub(crate) async fn oauth_config(Path(account): Path<String>, headers: HeaderMap
 }
 
 /// `POST /oidc/accounts/{A}/v1/token`: client credentials with HTTP Basic, or a token exchange
-/// without. Any non-empty subject token is taken.
+/// without. Without a federation policy any non-empty subject token is taken.
 pub(crate) async fn token(
     State(server): State<Arc<Server>>,
     Path(account): Path<String>,
@@ -103,7 +104,10 @@ pub(crate) async fn token(
         }),
         "urn:ietf:params:oauth:grant-type:token-exchange" => {
             field("subject_token_type") == "urn:ietf:params:oauth:token-type:jwt"
-                && !field("subject_token").is_empty()
+                && server.state().settings.federation.as_ref().map_or_else(
+                    || !field("subject_token").is_empty(),
+                    |policy| fits(policy, field("subject_token")),
+                )
                 && [&server.config.client_id, ""].contains(&field("client_id"))
         }
         _ => {
@@ -124,6 +128,18 @@ pub(crate) async fn token(
         StatusCode::OK,
         &json!({"access_token": token, "token_type": "Bearer", "expires_in": seconds, "scope": "all-apis"}),
     )
+}
+
+/// Whether the claims of a token are those of the policy, and the token is still good.
+fn fits(policy: &Federation, token: &str) -> bool {
+    let claims = token.split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = claims.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let Some(claims) = claims else { return false };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    claims["iss"] == policy.issuer.as_str()
+        && claims["sub"] == policy.subject.as_str()
+        && claims["aud"] == policy.audience.as_str()
+        && claims["exp"].as_u64().is_some_and(|end| now < end)
 }
 
 /// The client's own idea of where this server is, so that host names and proxies keep working.

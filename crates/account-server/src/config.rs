@@ -43,6 +43,8 @@ impl Default for Config {
 pub struct Settings {
     /// Life of an access token. The real one lives an hour.
     pub token_seconds: u64,
+    /// Whose tokens are exchanged for one of the account; without one, everybody's.
+    pub federation: Option<Federation>,
     /// From creation (or repair) of a workspace to `RUNNING`.
     pub to_running: Pace,
     /// Whether a new workspace starts as `NOT_PROVISIONED` instead of `PROVISIONING`.
@@ -85,6 +87,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             token_seconds: 3600,
+            federation: None,
             to_running: Pace::Polls(2),
             not_provisioned_first: true,
             workspace_lingers: Pace::Polls(1),
@@ -103,6 +106,15 @@ impl Default for Settings {
             endpoints: BTreeMap::new(),
         }
     }
+}
+
+/// What the claims of a token must be. Its signature is not looked at: keys are another server's.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Federation {
+    pub issuer: String,
+    pub audience: String,
+    pub subject: String,
 }
 
 /// How long something takes: so many reads of it (one object or the list it is in), or so many

@@ -163,10 +163,11 @@ fn is_address(config: &Config) -> bool {
 fn user_agent(config: &Config) -> String {
     let pipeline = config.pipeline.map(|name| format!(" cicd/{name}")).unwrap_or_default();
     format!(
-        "dbxctl/{} rust/{} os/{} auth/oauth-m2m{pipeline}",
+        "dbxctl/{} rust/{} os/{} auth/{}{pipeline}",
         env!("CARGO_PKG_VERSION"),
         env!("CARGO_PKG_RUST_VERSION"),
         std::env::consts::OS,
+        config.method(),
     )
 }
 
@@ -183,8 +184,17 @@ mod tests {
 
     type Seen = Arc<Mutex<Vec<String>>>;
 
-    /// Answers each request with what `answer` makes of its whole text; ends with the test.
     async fn serve(
+        answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
+    ) -> (Account, Seen) {
+        let secret = [("DATABRICKS_CLIENT_ID", "app"), ("DATABRICKS_CLIENT_SECRET", "s3cret")];
+        serve_as(&secret, answer).await
+    }
+
+    /// Answers each request with what `answer` makes of its whole text; ends with the test. In the
+    /// values of the environment, `HOST` stands for its address.
+    async fn serve_as(
+        environment: &[(&str, &str)],
         answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static,
     ) -> (Account, Seen) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -196,15 +206,13 @@ mod tests {
                 tokio::spawn(converse(stream, answer.clone(), log.clone()));
             }
         });
-        let env = |name: &str| {
-            let value = match name {
-                "DATABRICKS_HOST" => &host,
-                "DATABRICKS_ACCOUNT_ID" => "acc",
-                "DATABRICKS_CLIENT_ID" => "app",
-                "DATABRICKS_CLIENT_SECRET" => "s3cret",
-                _ => return None,
-            };
-            Some(value.to_owned())
+        let env = |name: &str| match name {
+            "DATABRICKS_HOST" => Some(host.clone()),
+            "DATABRICKS_ACCOUNT_ID" => Some("acc".to_owned()),
+            _ => {
+                let (_, value) = environment.iter().find(|(n, _)| *n == name)?;
+                Some(value.replace("HOST", &host))
+            }
         };
         let config = Config::resolve(&Given::default(), &env, None).unwrap();
         (Account::connect(config).unwrap(), seen)
@@ -300,6 +308,63 @@ mod tests {
         assert_eq!(error.message, "tok-2 …", "the token in use is hidden");
         assert_eq!(count(&seen, "GET /api/2.0/accounts/acc/workspaces"), 2);
         assert_eq!(count(&seen, SIGN_IN), 3);
+    }
+
+    #[tokio::test]
+    async fn a_job_on_github_needs_no_secret() {
+        let environment = [
+            ("DATABRICKS_CLIENT_ID", "app"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "HOST/job?v=2"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-the-job"),
+        ];
+        let asked = Mutex::new(0);
+        let (account, seen) = serve_as(&environment, move |request| {
+            let mut number = asked.lock().unwrap();
+            if request.starts_with("GET /job?v=2&audience=acc ") {
+                assert!(request.contains("Bearer of-the-job"), "{request}");
+                *number += 1;
+                return (200, json!({ "value": format!("jwt-{number}") }).to_string());
+            }
+            if request.starts_with(SIGN_IN) {
+                let form = format!(
+                    "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
+                     &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Ajwt\
+                     &subject_token=jwt-{number}&scope=all-apis&client_id=app"
+                );
+                assert!(
+                    request.ends_with(&form) && !request.contains("authorization"),
+                    "{request}"
+                );
+                return token(*number);
+            }
+            // The first token is over at once: the second needs a new one of the job.
+            match request.contains("Bearer tok-2") {
+                true => (200, "[]".to_owned()),
+                false => (401, "{}".to_owned()),
+            }
+        })
+        .await;
+        assert_eq!(account.list("networks").await, Ok(Vec::new()));
+        assert_eq!(count(&seen, SIGN_IN), 2);
+        assert_eq!(count(&seen, "GET /job?v=2&audience=acc"), 2);
+        assert!(user_agent(account.config()).contains(" auth/github-oidc"));
+    }
+
+    #[tokio::test]
+    async fn a_refused_exchange_says_what_has_to_fit() {
+        let (account, _) = serve_as(&[("DATABRICKS_OIDC_TOKEN", "jwt-1")], |_| {
+            (
+                401,
+                r#"{"error":"invalid_client","error_description":"no policy for jwt-1"}"#
+                    .to_owned(),
+            )
+        })
+        .await;
+        let error = account.get("networks").await.unwrap_err();
+        assert_eq!(error.class, Class::Denied);
+        let says = &error.message;
+        assert!(says.contains("federation policy") && says.contains("cannot be renewed"), "{says}");
+        assert!(!says.contains("jwt-1"), "{says}");
     }
 
     #[tokio::test]

@@ -22,15 +22,46 @@ pub struct Config {
     /// Scheme, host and port only.
     pub(crate) host: Url,
     pub(crate) account_id: String,
-    pub(crate) client_id: String,
-    pub(crate) client_secret: SecretString,
+    pub(crate) sign_in: SignIn,
     pub(crate) timeout: Duration,
     pub(crate) pipeline: Option<&'static str>,
     origins: BTreeMap<&'static str, String>,
 }
 
+/// How to get a token of the account.
+#[derive(Debug, Clone)]
+pub(crate) enum SignIn {
+    /// With a secret of the service principal: `oauth-m2m`.
+    Secret { client_id: String, secret: SecretString },
+    /// Without any secret of Databricks, in exchange for a token of the platform we run on. Without a
+    /// client id the federation policy of the account decides who that is.
+    Federated { client_id: Option<String>, issued: Issued, audience: String },
+}
+
+/// Where the platform's token comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Issued {
+    /// A variable: `env-oidc`. It ends with the token in it.
+    Variable(SecretString),
+    /// A file that the platform renews, so it is read for every sign-in: `file-oidc`.
+    File(PathBuf),
+    /// GitHub Actions, asked for every sign-in: `github-oidc`.
+    GitHub { url: Url, bearer: SecretString },
+}
+
+impl Issued {
+    /// As `DATABRICKS_AUTH_TYPE` calls it.
+    fn method(&self) -> &'static str {
+        match self {
+            Issued::Variable(_) => "env-oidc",
+            Issued::File(_) => "file-oidc",
+            Issued::GitHub { .. } => "github-oidc",
+        }
+    }
+}
+
 /// Attribute, environment variable, key in the config file.
-const ATTRIBUTES: [(&str, Option<&str>); 9] = [
+const ATTRIBUTES: [(&str, Option<&str>); 12] = [
     ("host", Some("DATABRICKS_HOST")),
     ("account_id", Some("DATABRICKS_ACCOUNT_ID")),
     ("client_id", Some("DATABRICKS_CLIENT_ID")),
@@ -39,8 +70,15 @@ const ATTRIBUTES: [(&str, Option<&str>); 9] = [
     ("username", Some("DATABRICKS_USERNAME")),
     ("password", Some("DATABRICKS_PASSWORD")),
     ("auth_type", Some("DATABRICKS_AUTH_TYPE")),
+    ("token_audience", Some("DATABRICKS_TOKEN_AUDIENCE")),
+    ("oidc_token_env", Some("DATABRICKS_OIDC_TOKEN_ENV")),
+    ("oidc_token_filepath", Some("DATABRICKS_OIDC_TOKEN_FILEPATH")),
     ("http_timeout_seconds", None),
 ];
+
+/// Other keys for the same in the config file: Databricks' SDKs do not agree on them.
+const KEYS: [(&str, &str); 2] =
+    [("token_audience", "audience"), ("oidc_token_filepath", "databricks_id_token_filepath")];
 
 /// Attributes that say who signs in; once one is set, the config file is for somebody else.
 const CREDENTIALS: [&str; 5] = ["client_id", "client_secret", "token", "username", "password"];
@@ -73,6 +111,10 @@ impl Config {
             }
         }
 
+        if let Some(path) = env("DATABRICKS_OIDC_TOKEN_FILE") {
+            values.set("oidc_token_filepath", &path, "DATABRICKS_OIDC_TOKEN_FILE");
+        }
+
         let profile = given.profile.clone().filter(|profile| !profile.is_empty());
         let profile = profile.or_else(|| env("DATABRICKS_CONFIG_PROFILE"));
         // A secret from the file must not go to a host that was named elsewhere.
@@ -82,7 +124,7 @@ impl Config {
         }
         let pipeline = [("GITHUB_ACTIONS", "github"), ("GITLAB_CI", "gitlab")];
         let pipeline = pipeline.into_iter().find(|(v, _)| env(v).is_some()).map(|(_, name)| name);
-        values.finish(pipeline)
+        values.finish(&env, pipeline)
     }
 
     /// Where the config file is: `DATABRICKS_CONFIG_FILE`, else `.databrickscfg` in the home folder.
@@ -108,9 +150,21 @@ impl Config {
         &self.account_id
     }
 
-    /// The application id of the service principal that signs in.
-    pub fn client_id(&self) -> &str {
-        &self.client_id
+    /// The application id of the service principal that signs in; `None` where a federation policy of
+    /// the account says who it is.
+    pub fn client_id(&self) -> Option<&str> {
+        match &self.sign_in {
+            SignIn::Secret { client_id, .. } => Some(client_id),
+            SignIn::Federated { client_id, .. } => client_id.as_deref(),
+        }
+    }
+
+    /// How it signs in, as `DATABRICKS_AUTH_TYPE` calls it.
+    pub fn method(&self) -> &'static str {
+        match &self.sign_in {
+            SignIn::Secret { .. } => "oauth-m2m",
+            SignIn::Federated { issued, .. } => issued.method(),
+        }
     }
 
     /// Where each attribute came from: `given`, a variable's name, or `profile x`. Holds no values.
@@ -164,15 +218,24 @@ impl Values {
                 None => Ok(()),
             };
         };
-        for (name, _) in ATTRIBUTES {
-            if let Some(value) = properties.get(name) {
+        let keys = ATTRIBUTES.into_iter().map(|(name, _)| (name, name)).chain(KEYS);
+        for (name, key) in keys {
+            if let Some(value) = properties.get(key) {
                 self.set(name, value, &format!("profile {section}"));
             }
         }
         Ok(())
     }
 
-    fn finish(self, pipeline: Option<&'static str>) -> Result<Config> {
+    fn need(&self, name: &str, variable: &str) -> Result<String> {
+        let value = self.get(name).map(str::to_owned);
+        value.ok_or_else(|| {
+            invalid(format!("`{name}` is not set: neither {variable} nor a profile has it"))
+        })
+    }
+
+    /// Checks that one family of credentials is set at most, and one that the account takes.
+    fn one_family(&self) -> Result<()> {
         let families = [
             ("oauth-m2m", self.has("client_id") || self.has("client_secret")),
             ("pat", self.has("token")),
@@ -180,33 +243,96 @@ impl Values {
         ];
         let set: Vec<&str> =
             families.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect();
-        match (self.get("auth_type"), set.as_slice()) {
-            (Some("oauth-m2m"), _) | (None, [] | ["oauth-m2m"]) => {}
-            (None, [other]) => {
-                return Err(invalid(format!(
-                    "the account API does not take `{other}`: a service principal is needed \
-                     (DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET)"
-                )));
-            }
-            (None, several) => {
-                return Err(invalid(format!(
-                    "more than one authorization method configured: {}; choose one with \
-                     DATABRICKS_AUTH_TYPE",
-                    several.join(", ")
-                )));
-            }
-            (Some(other), _) => {
-                return Err(invalid(format!(
-                    "the authorization method `{other}` is not supported; `oauth-m2m` is"
-                )));
-            }
+        match set.as_slice() {
+            [] | ["oauth-m2m"] => Ok(()),
+            [other] => Err(invalid(format!(
+                "the account API does not take `{other}`: a service principal is needed \
+                 (DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET)"
+            ))),
+            several => Err(invalid(format!(
+                "more than one authorization method configured: {}; choose one with \
+                 DATABRICKS_AUTH_TYPE",
+                several.join(", ")
+            ))),
         }
-        let need = |name: &str, variable: &str| {
-            let value = self.get(name).map(str::to_owned);
-            value.ok_or_else(|| {
-                invalid(format!("`{name}` is not set: neither {variable} nor a profile has it"))
-            })
-        };
+    }
+
+    /// The way of signing in that is asked for, if any.
+    fn method(&self) -> Result<Option<&str>> {
+        match self.get("auth_type") {
+            None => self.one_family().map(|()| None),
+            Some(method @ ("oauth-m2m" | "env-oidc" | "file-oidc" | "github-oidc")) => {
+                Ok(Some(method))
+            }
+            Some(other) => Err(invalid(format!(
+                "the authorization method `{other}` is not supported; `oauth-m2m`, `env-oidc`, \
+                 `file-oidc` and `github-oidc` are"
+            ))),
+        }
+    }
+
+    /// By the method asked for; else by the secret of a service principal if there is one; else by the
+    /// first token of the platform, in the order of Databricks' own SDKs.
+    fn sign_in(
+        &self,
+        method: Option<&str>,
+        env: &dyn Fn(&str) -> Option<String>,
+        account: &str,
+    ) -> Result<SignIn> {
+        if method == Some("oauth-m2m") || (method.is_none() && self.has("client_secret")) {
+            return self.secret();
+        }
+        let mut issued = self.issued(env)?;
+        issued.retain(|issued| method.is_none_or(|method| method == issued.method()));
+        match (issued.into_iter().next(), method) {
+            (Some(issued), _) => Ok(SignIn::Federated {
+                client_id: self.get("client_id").map(str::to_owned),
+                issued,
+                audience: self.get("token_audience").unwrap_or(account).to_owned(),
+            }),
+            (None, None) => self.secret(),
+            (None, Some(method)) => Err(invalid(format!(
+                "`{method}` is asked for, but {} is not set",
+                match method {
+                    "env-oidc" =>
+                        "DATABRICKS_OIDC_TOKEN (or the variable DATABRICKS_OIDC_TOKEN_ENV names)",
+                    "file-oidc" => "DATABRICKS_OIDC_TOKEN_FILEPATH",
+                    _ =>
+                        "ACTIONS_ID_TOKEN_REQUEST_URL (does the job have `permissions: id-token: write`?)",
+                }
+            ))),
+        }
+    }
+
+    fn secret(&self) -> Result<SignIn> {
+        Ok(SignIn::Secret {
+            client_id: self.need("client_id", "DATABRICKS_CLIENT_ID")?,
+            secret: self.need("client_secret", "DATABRICKS_CLIENT_SECRET")?.into(),
+        })
+    }
+
+    /// Every token of the platform that can be had.
+    fn issued(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Issued>> {
+        let mut all = Vec::new();
+        let variable = self.get("oidc_token_env").unwrap_or("DATABRICKS_OIDC_TOKEN");
+        all.extend(env(variable).map(|token| Issued::Variable(token.into())));
+        all.extend(self.get("oidc_token_filepath").map(|path| Issued::File(path.into())));
+        let request = ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"].map(env);
+        if let [Some(url), Some(bearer)] = request {
+            let url = Url::parse(&url).ok().filter(is_safe).ok_or_else(|| {
+                invalid("ACTIONS_ID_TOKEN_REQUEST_URL is not an https address".to_owned())
+            })?;
+            all.push(Issued::GitHub { url, bearer: bearer.into() });
+        }
+        Ok(all)
+    }
+
+    fn finish(
+        self,
+        env: &dyn Fn(&str) -> Option<String>,
+        pipeline: Option<&'static str>,
+    ) -> Result<Config> {
+        let method = self.method()?;
         let timeout = match self.get("http_timeout_seconds") {
             None => 60,
             Some(text) => match text.parse() {
@@ -214,15 +340,14 @@ impl Values {
                 _ => return Err(invalid(format!("http_timeout_seconds is `{text}`"))),
             },
         };
-        let account_id = need("account_id", "DATABRICKS_ACCOUNT_ID")?;
+        let account_id = self.need("account_id", "DATABRICKS_ACCOUNT_ID")?;
         if !account_id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return Err(invalid(format!("`{account_id}` is not an account id")));
         }
         Ok(Config {
-            host: account_host(&need("host", "DATABRICKS_HOST")?)?,
+            host: account_host(&self.need("host", "DATABRICKS_HOST")?)?,
+            sign_in: self.sign_in(method, env, &account_id)?,
             account_id,
-            client_id: need("client_id", "DATABRICKS_CLIENT_ID")?,
-            client_secret: need("client_secret", "DATABRICKS_CLIENT_SECRET")?.into(),
             timeout: Duration::from_secs(timeout),
             pipeline,
             origins: self.0.into_iter().map(|(name, (_, origin))| (name, origin)).collect(),
@@ -241,15 +366,13 @@ fn account_host(text: &str) -> Result<Url> {
     url.set_path("");
     url.set_query(None);
     url.set_fragment(None);
-    let (loopback, name) = match url.host() {
-        Some(Host::Ipv4(ip)) => (ip.is_loopback(), ""),
-        Some(Host::Ipv6(ip)) => (ip.is_loopback(), ""),
-        Some(Host::Domain(name)) => (name == "localhost", name),
+    let name = match url.host() {
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => "",
+        Some(Host::Domain(name)) => name,
         None => return Err(invalid(format!("the host `{text}` has no name"))),
     };
     match url.scheme() {
-        "https" => {}
-        "http" if loopback => {}
+        _ if is_safe(&url) => {}
         "http" => {
             return Err(invalid(format!("`{url}` is not encrypted: only https is accepted")));
         }
@@ -266,6 +389,17 @@ fn account_host(text: &str) -> Result<Url> {
         )));
     }
     Ok(url)
+}
+
+/// Whether a secret may be sent there: encrypted, or to this machine.
+fn is_safe(url: &Url) -> bool {
+    let here = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => return false,
+    };
+    url.scheme() == "https" || (here && url.scheme() == "http")
 }
 
 /// Text for a message: what may be a password is left out.
@@ -307,16 +441,23 @@ client_secret = other
 
     /// Host, account, client, secret; or the words of the error.
     fn outcome(config: Result<Config>) -> String {
-        match config {
-            Ok(c) => format!(
-                "{} {} {} {}",
-                c.host(),
-                c.account_id,
-                c.client_id,
-                c.client_secret.expose_secret()
-            ),
-            Err(e) => e.message,
-        }
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => return error.message,
+        };
+        let way = match &config.sign_in {
+            SignIn::Secret { secret, .. } => secret.expose_secret().to_owned(),
+            SignIn::Federated { issued, audience, .. } => {
+                let token = match issued {
+                    Issued::Variable(token) => token.expose_secret().to_owned(),
+                    Issued::File(path) => path.display().to_string(),
+                    Issued::GitHub { url, bearer } => format!("{url} {}", bearer.expose_secret()),
+                };
+                format!("{} {token} for {audience}", issued.method())
+            }
+        };
+        let client = config.client_id().unwrap_or("-");
+        format!("{} {} {client} {way}", config.host(), config.account_id)
     }
 
     /// Name, given, environment, file, outcome.
@@ -348,7 +489,42 @@ client_secret = other
             ("empty variables do not count", none.clone(), &[("DATABRICKS_HOST", "")], FILE, format!("{com} from-default default-client de\\fa\"ult")),
             ("two families", none.clone(), &[client, ("DATABRICKS_TOKEN", "t")], FILE, "more than one authorization method configured: oauth-m2m, pat; choose one with DATABRICKS_AUTH_TYPE".to_owned()),
             ("two families, one chosen", none.clone(), &[host, account, client, secret, ("DATABRICKS_TOKEN", "t"), ("DATABRICKS_AUTH_TYPE", "oauth-m2m")], FILE, format!("{us} from-env env-client env")),
-            ("unsupported", none.clone(), &[("DATABRICKS_AUTH_TYPE", "azure-cli")], FILE, "the authorization method `azure-cli` is not supported; `oauth-m2m` is".to_owned()),
+            ("unsupported", none.clone(), &[("DATABRICKS_AUTH_TYPE", "azure-cli")], FILE, "the authorization method `azure-cli` is not supported; `oauth-m2m`, `env-oidc`, `file-oidc` and `github-oidc` are".to_owned()),
+        ];
+        for (name, given, env, file, expected) in cases {
+            assert_eq!(&outcome(resolve(given, env, Some(file))), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn federation() {
+        let none = Given::default();
+        let host = ("DATABRICKS_HOST", "accounts.cloud.databricks.com");
+        let account = ("DATABRICKS_ACCOUNT_ID", "acc");
+        let client = ("DATABRICKS_CLIENT_ID", "app");
+        let token = ("DATABRICKS_OIDC_TOKEN", "jwt");
+        let file = ("DATABRICKS_OIDC_TOKEN_FILEPATH", "/run/token");
+        let url = ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://github.example/token?x=1");
+        let bearer = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "b");
+        let kind = |kind: &'static str| ("DATABRICKS_AUTH_TYPE", kind);
+        let com = "https://accounts.cloud.databricks.com acc";
+        let key = "[DEFAULT]\nhost = accounts.cloud.databricks.com\naccount_id = acc\n\
+                   audience = them\ndatabricks_id_token_filepath = /run/of-file\n";
+        #[rustfmt::skip]
+        let cases: &[Case<'_>] = &[
+            ("a variable", none.clone(), &[host, account, client, token], "", format!("{com} app env-oidc jwt for acc")),
+            ("without a client", none.clone(), &[host, account, token], "", format!("{com} - env-oidc jwt for acc")),
+            ("a named variable", none.clone(), &[host, account, ("DATABRICKS_OIDC_TOKEN_ENV", "JWT"), ("JWT", "gitlab")], "", format!("{com} - env-oidc gitlab for acc")),
+            ("a file", none.clone(), &[host, account, client, file], "", format!("{com} app file-oidc /run/token for acc")),
+            ("a file, by its other name", none.clone(), &[host, account, ("DATABRICKS_OIDC_TOKEN_FILE", "/run/other")], "", format!("{com} - file-oidc /run/other for acc")),
+            ("keys of the config file", none.clone(), &[], key, format!("{com} - file-oidc /run/of-file for them")),
+            ("GitHub", none.clone(), &[host, account, client, url, bearer], "", format!("{com} app github-oidc https://github.example/token?x=1 b for acc")),
+            ("the order", none.clone(), &[host, account, url, bearer, file, token], "", format!("{com} - env-oidc jwt for acc")),
+            ("one that is asked for", none.clone(), &[host, account, url, bearer, file, token, kind("file-oidc")], "", format!("{com} - file-oidc /run/token for acc")),
+            ("a secret comes first", none.clone(), &[host, account, client, ("DATABRICKS_CLIENT_SECRET", "s"), token], "", format!("{com} app s")),
+            ("another audience", none.clone(), &[host, account, token, ("DATABRICKS_TOKEN_AUDIENCE", "aud")], "", format!("{com} - env-oidc jwt for aud")),
+            ("nothing there", none.clone(), &[host, account, client, kind("github-oidc")], "", "`github-oidc` is asked for, but ACTIONS_ID_TOKEN_REQUEST_URL (does the job have `permissions: id-token: write`?) is not set".to_owned()),
+            ("a request in the clear", none.clone(), &[host, account, ("ACTIONS_ID_TOKEN_REQUEST_URL", "http://github.example/"), bearer], "", "ACTIONS_ID_TOKEN_REQUEST_URL is not an https address".to_owned()),
         ];
         for (name, given, env, file, expected) in cases {
             assert_eq!(&outcome(resolve(given, env, Some(file))), expected, "{name}");

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::config::Config;
+use crate::config::{Config, Issued, SignIn};
 use crate::error::{Answer, exchange};
 
 /// A token is not used in the last seconds of its life: a request takes time to arrive.
@@ -18,8 +18,7 @@ const MARGIN: Duration = Duration::from_secs(40);
 /// the token endpoint throttles separately from the API.
 pub(crate) struct Tokens {
     url: Url,
-    client_id: String,
-    client_secret: SecretString,
+    sign_in: SignIn,
     current: Mutex<Option<Token>>,
 }
 
@@ -35,12 +34,7 @@ impl Tokens {
     pub(crate) fn new(config: &Config) -> Self {
         let mut url = config.host.clone();
         url.set_path(&format!("/oidc/accounts/{}/v1/token", config.account_id));
-        Tokens {
-            url,
-            client_id: config.client_id.clone(),
-            client_secret: config.client_secret.clone(),
-            current: Mutex::new(None),
-        }
+        Tokens { url, sign_in: config.sign_in.clone(), current: Mutex::new(None) }
     }
 
     /// A token that is good for a while, other than `refused`.
@@ -63,12 +57,26 @@ impl Tokens {
 
     async fn sign_in(&self, http: &Client, number: u64) -> Result<Token> {
         let call = "POST /oidc/accounts/…/v1/token";
-        let form = [("grant_type", "client_credentials"), ("scope", "all-apis")];
-        let request = http
-            .post(self.url.clone())
-            .basic_auth(&self.client_id, Some(self.client_secret.expose_secret()))
-            .form(&form);
-        let Answer { body, .. } = exchange(request, call, &self.client_secret).await?;
+        let request = http.post(self.url.clone());
+        let Answer { body, .. } = match &self.sign_in {
+            SignIn::Secret { client_id, secret } => {
+                let form = [("grant_type", "client_credentials"), ("scope", "all-apis")];
+                let request = request.basic_auth(client_id, Some(secret.expose_secret()));
+                exchange(request.form(&form), call, secret).await?
+            }
+            SignIn::Federated { client_id, issued, audience } => {
+                let subject = issued.fetch(http, audience).await?;
+                let mut form = vec![
+                    ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                    ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+                    ("subject_token", subject.expose_secret()),
+                    ("scope", "all-apis"),
+                ];
+                form.extend(client_id.iter().map(|id| ("client_id", id.as_str())));
+                let answer = exchange(request.form(&form), call, &subject).await;
+                answer.map_err(|error| issued.explain(error))?
+            }
+        };
         let granted = serde_json::from_value::<Granted>(body).ok();
         let Some(granted) = granted.filter(|g| !g.access_token.expose_secret().is_empty()) else {
             // What came instead may hold a token, so it is not shown.
@@ -82,6 +90,53 @@ impl Tokens {
             expires: Instant::now() + life.saturating_sub(MARGIN),
         })
     }
+}
+
+impl Issued {
+    /// The platform's token, as new as it can be had.
+    async fn fetch(&self, http: &Client, audience: &str) -> Result<SecretString> {
+        match self {
+            Issued::Variable(token) => Ok(token.clone()),
+            Issued::File(path) => {
+                let call = format!("read {}", path.display());
+                let text = tokio::fs::read_to_string(path).await;
+                let text = text.map_err(|e| Error::new(Class::Denied, &call, e.to_string()))?;
+                usable(text.trim(), &call)
+            }
+            Issued::GitHub { url, bearer } => {
+                let call = "GET the identity token of the GitHub job";
+                let mut url = url.clone();
+                url.query_pairs_mut().append_pair("audience", audience);
+                let request = http.get(url).bearer_auth(bearer.expose_secret());
+                let Answer { body, .. } = exchange(request, call, bearer).await?;
+                usable(body["value"].as_str().unwrap_or_default(), call)
+            }
+        }
+    }
+
+    /// What to do when the exchange is refused.
+    fn explain(&self, mut error: Error) -> Error {
+        if error.class == Class::Denied {
+            error.message += match self {
+                Issued::Variable(_) => {
+                    "; a federation policy must fit issuer, subject and audience of the token, and a \
+                     token in a variable cannot be renewed: runs longer than its life need `file-oidc` \
+                     or `github-oidc`"
+                }
+                Issued::File(_) | Issued::GitHub { .. } => {
+                    "; a federation policy must fit issuer, subject and audience of the token"
+                }
+            };
+        }
+        error
+    }
+}
+
+fn usable(token: &str, call: &str) -> Result<SecretString> {
+    if token.is_empty() {
+        return Err(Error::new(Class::Denied, call, "there is no token in it"));
+    }
+    Ok(token.to_owned().into())
 }
 
 #[derive(Deserialize)]

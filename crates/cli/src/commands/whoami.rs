@@ -20,11 +20,13 @@ pub(crate) async fn run(files: &[PathBuf], global: &Global) -> Result {
     );
     // Listing workspaces is the cheapest call that shows that the account takes us in.
     let workspaces = clients.databricks.list("workspaces").await?;
+    let config = clients.databricks.config();
     text += &format!(
-        "Databricks  account {} at {}, as {} ({} workspaces visible)\n",
-        clients.databricks.config().account_id(),
-        clients.databricks.config().host(),
-        clients.databricks.config().client_id(),
+        "Databricks  account {} at {}, as {} by {} ({} workspaces visible)\n",
+        config.account_id(),
+        config.host(),
+        config.client_id().unwrap_or("whom its federation policy names"),
+        config.method(),
         workspaces.len(),
     );
     render::result(&text);

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use dbxctl_check::proof::{Ask, Via};
 use dbxctl_check::topology::{
-    Access, Answer, Association, Endpoint, Key, NatGateway, NetworkAcl, Nodes, Peer, Protocol,
+    Access, Answer, Association, Connection, Endpoint, Key, NatGateway, NetworkAcl, Nodes, Peer, Protocol,
     Reach, Resolver, Rule, Subnet, Target, Topology, Vpc,
 };
 use facts::regions::Region;
@@ -125,9 +125,12 @@ pub(crate) fn walk(topology: &Topology, name: &str, ask: &Ask<'_>) -> Fates {
             walk: &walk,
             key: subnet,
             subnet: topology.subnets.get(subnet).and_then(Option::as_ref),
-            forbidden: ask.requirements.internet == Internet::Forbidden,
         };
-        from.everything(&mut |class, to: &str, fate| {
+        let forbidden = ask.requirements.internet == Internet::Forbidden;
+        from.everything(&mut |class, to: &str, mut fate| {
+            if forbidden && fate == Fate::Proven(Via::Nat) {
+                fate = Fate::Blocked;
+            }
             fates.insert((subnet.clone(), class, to.to_owned()), fate);
         });
     }
@@ -297,7 +300,16 @@ impl Walk<'_> {
         let regional = format!(".{}.amazonaws.com", self.topology.region);
         let aws = name.strip_suffix(&regional).is_some_and(|short| !short.contains('.'));
         let databricks = name == self.rest_name() || name == self.relay_name();
-        (aws || databricks) && vpc.dns_hostnames && self.unseen_endpoint_here()
+        if !vpc.dns_hostnames {
+            return false;
+        }
+        let unread = |connection: &Option<Connection>| {
+            let endpoint = connection.as_ref().map(|c| c.endpoint.as_ref());
+            endpoint.is_some_and(|key| key.is_none_or(|key| self.endpoint(key).is_none()))
+        };
+        let registered = (name == self.rest_name() && unread(&self.nodes.rest))
+            || (name == self.relay_name() && unread(&self.nodes.relay));
+        registered || (aws || databricks) && self.unseen_endpoint_here()
     }
 
     fn unseen_endpoint_here(&self) -> bool {
@@ -389,9 +401,7 @@ impl Walk<'_> {
         match far {
             Some(far) => all(far.iter().map(at)),
             // It is one of all there are.
-            None => {
-                all(self.world.iter().map(at)).max(Maybe)
-            }
+            None => all(self.world.iter().map(at)).max(Maybe),
         }
     }
 }
@@ -422,8 +432,6 @@ struct From<'a> {
     walk: &'a Walk<'a>,
     key: &'a Key,
     subnet: Option<&'a Subnet>,
-    /// Whether the internet is.
-    forbidden: bool,
 }
 
 type Tell<'t> = dyn FnMut(&'static str, &str, Fate) + 't;
@@ -594,11 +602,9 @@ impl From<'_> {
             let known = self.walk.region.and_then(|r| r.legacy_hive_metastore.as_ref());
             let host = known.and_then(|m| m.hostname.as_deref()).unwrap_or("metastore.invalid");
             let port = known.and_then(|m| m.port).unwrap_or(3306);
-            // In GovCloud the host is not certain, so no way to it is.
-            let uncertain = self.walk.govcloud();
-            let anyhow = From { forbidden: self.forbidden && !uncertain, ..*self };
-            let fate = match anyhow.name(host, port) {
-                Fate::Proven(_) if uncertain => Fate::Unknown,
+            let fate = match self.name(host, port) {
+                // Its host there is not certain, so no way to it is.
+                Fate::Proven(_) if self.walk.govcloud() => Fate::Unknown,
                 fate => fate,
             };
             tell("D16", "built-in metastore", fate);
@@ -788,7 +794,7 @@ impl From<'_> {
                         Via::Gateway
                     }
                     No => {
-                        pass = pass.min(self.through_nat(self.way_out(), &self.walk.world, ports));
+                        pass = pass.min(self.through_nat(self.way_out(), ports));
                         Via::Nat
                     }
                 }
@@ -797,7 +803,6 @@ impl From<'_> {
         match pass {
             No => Fate::Blocked,
             Maybe => Fate::Unknown,
-            Yes if via == Via::Nat && self.forbidden => Fate::Blocked,
             Yes => Fate::Proven(via),
         }
     }
@@ -830,7 +835,11 @@ impl From<'_> {
                     (Peer::Cidr(cidr), None) => sure(cidr.prefix_len() == 0).max(Maybe),
                     (Peer::PrefixList(_), _) => sure(own_s3),
                     (Peer::Group(group), _) if range => {
-                        if walk.nodes.groups.contains(group) { No } else { Maybe }
+                        if walk.nodes.groups.contains(group) {
+                            No
+                        } else {
+                            Maybe
+                        }
                     }
                     (Peer::Group(group), _) => sure(carried.is_some_and(|c| c.contains(group))),
                 };
@@ -950,7 +959,7 @@ impl From<'_> {
             return (acls.min(Maybe), Via::Nat);
         }
         let default = first.is_none_or(|(to, _)| to.prefix_len() == 0);
-        if walk.vpc.is_none() && default {
+        if walk.vpc.is_none() && default && private(&far[0]) {
             // It may be local.
             return (acls.min(Maybe), Via::Local);
         }
@@ -964,7 +973,7 @@ impl From<'_> {
         };
         match way {
             Way::Peering => (acls, Via::Peering),
-            way => (acls.min(self.through_nat(way, &far, ports)), Via::Nat),
+            way => (acls.min(self.through_nat(way, ports)), Via::Nat),
         }
     }
 
@@ -1002,7 +1011,7 @@ impl From<'_> {
     }
 
     /// From the NAT gateway on.
-    fn through_nat(&self, way: Way, far: &[Ipv4Addr], ports: &[u16]) -> Pass {
+    fn through_nat(&self, way: Way, ports: &[u16]) -> Pass {
         let key = match way {
             Way::None => return No,
             // The far side of a peering does not lead on to the internet for certain.
@@ -1019,32 +1028,9 @@ impl From<'_> {
         if misplaced(nat) {
             return No;
         }
-        let Some(subnet) = topology.subnets.get(&nat.subnet).and_then(Option::as_ref) else {
-            return Maybe;
-        };
-        let leads = match walk.table_of(subnet) {
-            None => Maybe,
-            Some(None) => No,
-            Some(Some((routes, partial))) => {
-                match routes.iter().find(|(to, _)| to.prefix_len() == 0) {
-                    None => {
-                        if partial {
-                            Maybe
-                        } else {
-                            No
-                        }
-                    }
-                    Some((_, Target::InternetGateway(key))) => {
-                        match topology.internet_gateways.get(key).and_then(Option::as_ref) {
-                            None => Maybe,
-                            Some(gateway) => sure(gateway.vpc.as_ref() == Some(&subnet.vpc)),
-                        }
-                    }
-                    Some(_) => No,
-                }
-            }
-        };
-        let mut pass = leads.min(walk.acl_both_ways(&nat.subnet, true, Some(far), ports));
+        let subnet = topology.subnets.get(&nat.subnet).and_then(Option::as_ref);
+        let leads = subnet.map_or(Maybe, |subnet| walk.leads_out(subnet));
+        let mut pass = leads.min(walk.acl_both_ways(&nat.subnet, true, Some(&walk.world), ports));
         if nat.subnet != *self.key {
             let nodes = self.addresses();
             pass = pass.min(walk.acl_both_ways(&nat.subnet, false, nodes.as_deref(), ports));
@@ -1065,7 +1051,7 @@ impl From<'_> {
                     Some(_) => {}
                 }
             }
-            Some(Association::FreshMain) => return No,
+            Some(Association::FreshMain) => {}
             Some(Association::Unknown) | None => return Maybe,
         }
         match self.gateway_of(short) {
@@ -1097,6 +1083,22 @@ impl Walk<'_> {
                 let table = self.topology.route_tables.get(key)?.as_ref()?;
                 Some(Some((&table.routes, table.partial)))
             }
+        }
+    }
+
+    /// Whether packets from a subnet leave the VPC through its internet gateway.
+    fn leads_out(&self, subnet: &Subnet) -> Pass {
+        let Some(table) = self.table_of(subnet) else { return Maybe };
+        let Some((routes, partial)) = table else { return No };
+        match routes.iter().find(|(to, _)| to.prefix_len() == 0) {
+            None if partial => Maybe,
+            Some((_, Target::InternetGateway(key))) => {
+                match self.topology.internet_gateways.get(key).and_then(Option::as_ref) {
+                    None => Maybe,
+                    Some(gateway) => sure(gateway.vpc.as_ref() == Some(&subnet.vpc)),
+                }
+            }
+            _ => No,
         }
     }
 
@@ -1229,6 +1231,7 @@ fn both(one: Fate, other: Fate) -> Fate {
     match (one, other) {
         (Fate::Blocked, _) | (_, Fate::Blocked) => Fate::Blocked,
         (Fate::Unknown, _) | (_, Fate::Unknown) => Fate::Unknown,
+        (_, Fate::Proven(Via::Nat)) => other,
         (one, _) => one,
     }
 }

@@ -10,6 +10,7 @@ mod req;
 mod rte;
 mod sgr;
 mod sto;
+mod topologies;
 mod wsp;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -140,7 +140,7 @@ pub(super) fn entry(number: u16, egress: bool, cidr: &str, allow: bool) -> AclEn
 }
 
 /// The same with a network ACL on some subnets.
-fn guarded(stage: Stage, subnets: &[&str], entries: Vec<AclEntry>) -> Stage {
+pub(super) fn guarded(stage: Stage, subnets: &[&str], entries: Vec<AclEntry>) -> Stage {
     let subnets: BTreeSet<String> = subnets.iter().map(|key| (*key).to_owned()).collect();
     stage.edited(|topology| {
         let acl = NetworkAcl { vpc: VPC.to_owned(), subnets, entries };
