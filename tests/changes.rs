@@ -440,6 +440,37 @@ fn edits() -> Vec<Edit> {
         "one workspace less, with consent",
         allowed(json!({ "workspaces": { "wk3": null } })),
     );
+    let uses = |uses: Value| wk1(json!({ "uses": uses }));
+    on("private", "no built-in metastore", uses(json!({ "legacy_metastore": false })));
+    on(
+        "private",
+        "a metastore of one's own",
+        uses(json!({ "external_metastore": { "database": "10.200.3.4:5433" } })),
+    );
+    on("private", "Lakebase", uses(json!({ "lakebase": true })));
+    on("private", "hosts", uses(json!({ "hosts": ["pypi.org:443", "10.200.0.0/16:9092"] })));
+    on(
+        "private",
+        "uses that open nothing",
+        uses(json!({
+            "compliance_profile": true, "system_tables": false, "sample_data": true,
+            "global_sts": true, "services": ["glue"], "peak_nodes": 40,
+            "buckets": { "acme-lake": "eu-central-1" },
+        })),
+    );
+    on(
+        "private",
+        "what is required and accepted",
+        json!({
+            "requirements": { "internet": "forbidden", "reach": ["sts"] },
+            "accept": { "DBX-RTE-005": "one is enough" },
+        }),
+    );
+    on(
+        "private",
+        "how users learn names",
+        vpc(json!({ "private_link": { "user_names": "zone" } })),
+    );
     on("private", "public names over the peering", peering(json!({ "dns": false })));
     on("private", "peering of another VPC", peering(json!({ "from": "spare" })));
     all

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod changes;
+mod check;
 mod clouds;
 mod crash;
 mod drift;

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Address, Kind};
 use facts::iam;
+use facts::ports::{self, Ports};
 use kinds::aws::bucket::{Bucket, Encryption};
 use kinds::aws::instance_profile::InstanceProfile;
 use kinds::aws::role::{self, Role};
 use kinds::aws::route::Route;
 use kinds::aws::route_table::{RouteTable, RouteTableId, SeenTarget};
+use kinds::aws::security_group::GroupId;
+use kinds::aws::security_group_rules::Rule;
 use kinds::aws::subnet::SubnetId;
 use kinds::aws::vpc::{Vpc, VpcId};
 use kinds::aws::vpc_peering::{PeeringId, VpcPeering};
@@ -23,7 +26,7 @@ use spec::{AccessLevel, Link, RolePolicy, Spec, Tier};
 use crate::bind::Bound;
 use crate::gather::{Gathered, role_name};
 use crate::names::Names;
-use crate::network::{Inside, clients, is_interface};
+use crate::network::{Inside, clients, egress, is_interface};
 use crate::part::{Part, Used};
 
 /// What the spec says at its top.
@@ -400,6 +403,7 @@ impl Describer<'_> {
             None => subnets.existing = network.subnets.iter().map(|id| id.0.clone()).collect(),
         }
         workspace.subnets = Some(subnets);
+        workspace.uses = uses(self.gathered, &network.groups);
         if self.used(Part::Group(name.to_owned())) {
             let group = network.groups.first();
             workspace.security_group = group.map(|id| spec::ExistingGroup { id: id.0.clone() });
@@ -617,4 +621,23 @@ fn policy(role: &role::Seen) -> Option<RolePolicy> {
         (RolePolicy::Restricted, iam::restricted()),
     ];
     all.into_iter().find(|(_, a)| a.iter().collect::<BTreeSet<_>>() == anywhere).map(|(p, _)| p)
+}
+
+/// What nodes use, as far as the rules of their groups show it: nothing is used on a port that no rule
+/// lets out, and a rule of its own is there for a use.
+fn uses(gathered: &Gathered, groups: &BTreeSet<GroupId>) -> spec::Uses {
+    let Some(rules) = egress(gathered, groups) else { return spec::Uses::default() };
+    let lets_out = |rule: &Rule, port: Ports| match rule.protocol.as_str() {
+        "tcp" => rule.from <= Some(port.from) && rule.to >= Some(port.to),
+        protocol => protocol == "-1",
+    };
+    let own = |rule: &Rule, port: Ports| {
+        rule.protocol == "tcp" && (rule.from, rule.to) == (Some(port.from), Some(port.to))
+    };
+    let metastore = rules.iter().any(|rule| lets_out(rule, ports::METASTORE));
+    spec::Uses {
+        legacy_metastore: (!metastore).then_some(false),
+        lakebase: rules.iter().any(|rule| own(rule, ports::LAKEBASE)),
+        ..spec::Uses::default()
+    }
 }

@@ -8,7 +8,7 @@ use kinds::aws::internet_gateway::{InternetGateway, InternetGatewayId};
 use kinds::aws::nat_gateway::{NatGateway, NatGatewayId};
 use kinds::aws::route_table::{RouteTable, RouteTableId, SeenTarget};
 use kinds::aws::security_group::GroupId;
-use kinds::aws::security_group_rules::{GroupRulesId, Peer, SecurityGroupRules};
+use kinds::aws::security_group_rules::{GroupRulesId, Peer, Rule, SecurityGroupRules};
 use kinds::aws::subnet::{self, Subnet, SubnetId};
 use kinds::aws::vpc::{self, Vpc, VpcId};
 use kinds::aws::vpc_endpoint::{self, Flavour, VpcEndpoint, VpcEndpointId};
@@ -180,6 +180,18 @@ fn links(
         links.entry(link).or_insert(other);
     }
     links
+}
+
+/// What the groups let out, but for traffic within a group; `None` when their rules were not read.
+pub(crate) fn egress<'a>(
+    gathered: &Gathered,
+    groups: impl IntoIterator<Item = &'a GroupId>,
+) -> Option<Vec<Rule>> {
+    let rules = |group: &GroupId| {
+        gathered.get::<SecurityGroupRules>(&GroupRulesId(group.0.clone())).map(|rules| rules.egress)
+    };
+    let all: Vec<_> = groups.into_iter().map(rules).collect::<Option<_>>()?;
+    Some(all.into_iter().flatten().filter(|rule| rule.peer != Peer::Itself).collect())
 }
 
 /// The ranges that may open the endpoints of the group on port 443.

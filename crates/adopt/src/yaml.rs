@@ -71,6 +71,11 @@ fn tidy(spec: &mut Value) {
         if let Some(storage) = workspace.get_mut("storage").and_then(Value::as_object_mut) {
             drop_if(storage, "versioning", &Value::Bool(false));
         }
+        if let Some(uses) = workspace.get_mut("uses").and_then(Value::as_object_mut) {
+            let unused = ["compliance_profile", "lakebase", "sample_data", "global_sts"];
+            unused.iter().for_each(|name| drop_if(uses, name, &Value::Bool(false)));
+            drop_if(uses, "system_tables", &Value::Bool(true));
+        }
         drop_if(workspace, "storage", &Value::Object(Map::new()));
         drop_if(workspace, "credentials", &Value::Object(Map::new()));
     });

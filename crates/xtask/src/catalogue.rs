@@ -1,12 +1,14 @@
-//! The catalogue of kinds, read from their sources: one file per kind, one line per field in `diff`.
+//! The catalogues. Kinds are read from their sources: one file per kind, one line per field in `diff`.
+//! Rules are printed by the program.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo::root;
+use crate::cargo::{build, output, root};
 use crate::generated::File;
 
 const FOLDERS: [&str; 2] = ["crates/kinds/src/aws", "crates/kinds/src/databricks"];
@@ -28,8 +30,21 @@ struct Field {
     change: &'static str,
 }
 
-/// Reads every kind and writes the page.
+/// The pages of kinds and of rules.
 pub(crate) fn files() -> Result<Vec<File>> {
+    Ok(vec![kinds()?, rules()?])
+}
+
+/// Builds dbxctl and asks it for its rules.
+fn rules() -> Result<File> {
+    let dbxctl = build()?.join("dbxctl");
+    let text = output(Command::new(&dbxctl).current_dir(root()).args(["check", "--rules"]))?;
+    ensure!(text.contains("\n## "), "dbxctl check --rules printed no rules");
+    Ok(File { path: PathBuf::from("specs/rules.md"), text })
+}
+
+/// Reads every kind and writes the page.
+fn kinds() -> Result<File> {
     let mut entries = Vec::new();
     for folder in FOLDERS {
         for file in fs::read_dir(root().join(folder)).context(folder)? {
@@ -43,7 +58,7 @@ pub(crate) fn files() -> Result<Vec<File>> {
     }
     ensure!(!entries.is_empty(), "no kinds found in {}", FOLDERS.join(", "));
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(vec![File { path: PathBuf::from("specs/kinds.md"), text: page(&entries) }])
+    Ok(File { path: PathBuf::from("specs/kinds.md"), text: page(&entries) })
 }
 
 /// Finds the parts of a kind in its source; `None` for a file without one.

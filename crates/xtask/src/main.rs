@@ -26,7 +26,7 @@ usage: cargo xtask <verb>
   test                 build everything and run all tests; makes .venv when needed
   bench [--release]    measure time and memory by size of the spec; prints a table
   schemas [--check]    write schemas/*.schema.json, or say which are stale
-  catalogue [--check]  write specs/kinds.md from the kinds, or say that it is stale";
+  catalogue [--check]  write specs/kinds.md and specs/rules.md, or say which are stale";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

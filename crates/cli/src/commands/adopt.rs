@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use adopt::{Adoption, GatherError, Wishes};
-use engine::{Plan, State, StatePlace};
+use engine::{Plan, State, StatePlace, World};
 use spec::{Diagnostic, SourceFile};
 
 use super::apply::{act, with_state};
@@ -34,7 +34,7 @@ pub(crate) async fn run(options: Options, global: &Global) -> Result {
     }
     let (mut adoption, session) = survey(&options, global).await?;
     let text = adopt::text(&adoption);
-    let mistakes = check(&out, &text, &adoption)?;
+    let mistakes = read_back(&out, &text, &adoption)?;
     let target = target(&adoption.spec, &options.out, global);
     let place = state_place(&target).await?;
     let state = place.read().await?;
@@ -65,7 +65,7 @@ pub(crate) async fn run(options: Options, global: &Global) -> Result {
     }
     take_over(&place, &plan, &session).await?;
     write(&options.out, &text)?;
-    render::note(&format!("wrote {out}\nnext: dbxctl plan {out}"));
+    render::note(&format!("wrote {out}\n{}", next(&adoption, &out)));
     Ok(if adoption.misfits.is_empty() { Exit::Done } else { Exit::Partial })
 }
 
@@ -90,8 +90,20 @@ async fn survey(options: &Options, global: &Global) -> Result<(Adoption, Session
     Ok((adopt::adopt(&gathered, &accounts, &options.wishes), session))
 }
 
+/// What to do with the spec: plan, or first look at what would be refused.
+fn next(adoption: &Adoption, out: &str) -> String {
+    let graph = blueprint::expand(&adoption.spec);
+    let report = check::check(&adoption.spec, &graph, &World::default());
+    match report.refusals().count() {
+        0 => format!("next: dbxctl plan {out}"),
+        errors => format!(
+            "next: dbxctl check {out}   (plan refuses it until {errors} errors are mended or accepted)"
+        ),
+    }
+}
+
 /// The text must say what was meant. Returns what the language itself has against it.
-fn check(out: &str, text: &str, adoption: &Adoption) -> Result<String> {
+fn read_back(out: &str, text: &str, adoption: &Adoption) -> Result<String> {
     let sources = [SourceFile { name: out.to_owned(), text: text.to_owned() }];
     let style = render::style();
     let show = |found: &[Diagnostic]| spec::render(found, &sources, style.color, style.width);

@@ -585,7 +585,12 @@ fn details(spec: &Spec, proof: &Proof, from: &[&str]) -> String {
     let (path, ink, end): (&[Hop], _, _) = match verdict {
         Verdict::Proven { via, path } => (path, Ink::Green, format!("PROVEN by {}", word(*via))),
         Verdict::Blocked { path, block } => {
-            (path, ink(block.severity), format!("BLOCKED {}", block.rule))
+            // The last decision is told below, with what to do about it.
+            let told = match path.split_last() {
+                Some((last, before)) if last.what == block.message => before,
+                _ => path.as_slice(),
+            };
+            (told, ink(block.severity), format!("BLOCKED {}", block.rule))
         }
         Verdict::Unknown { path, .. } => (path, Ink::Yellow, "UNKNOWN".to_owned()),
         Verdict::NotRequired { .. } => (&[], Ink::Dim, "not needed".to_owned()),
