@@ -6,7 +6,7 @@ use facts::regions;
 use ipnet::Ipv4Net;
 use spec::{ExternalMetastore, Host, Remote};
 
-use super::groups::{Call, To};
+use super::groups::{Call, To, private};
 use super::index::Site;
 use super::names::{By, Resolved, Service};
 use super::policy::Need;
@@ -487,7 +487,7 @@ fn authorised(w: &mut Walk<'_, '_>, key: &Key, by: By<'_>, host: &str) -> Passed
 fn arrive<'a>(w: &mut Walk<'a, '_>, leads: Leads<'a>, call: Call) -> Passed<Via> {
     let hosts = &w.site.prover.hosts;
     let missing = match &w.site.nodes.rest {
-        Some(_) => unanswered(w, &hosts.rest, "private_link", "DBX-EPT-006", "DBX-EPT-006"),
+        Some(rest) => unconnected(w, rest, &hosts.rest, "DBX-EPT-006"),
         None => only_internet(w, "DBX-RTE-001", &hosts.web),
     };
     match leads {
@@ -497,13 +497,46 @@ fn arrive<'a>(w: &mut Walk<'a, '_>, leads: Leads<'a>, call: Call) -> Passed<Via>
         }
         Leads::Address(range) => address(w, range, call, &missing),
         Leads::Public => {
-            if w.site.nodes.rest.is_some() {
+            if let Some(rest) = &w.site.nodes.rest {
+                if unread(w, rest) {
+                    return Ok(Via::Local);
+                }
                 open_to_the_internet(w, &missing)?;
             }
             w.public(call, false, &missing)
         }
         Leads::Unseen => Ok(Via::Local),
     }
+}
+
+/// What lacks for a name that the endpoint of a connection should answer.
+fn unconnected(
+    w: &Walk<'_, '_>,
+    connection: &Connection,
+    name: &str,
+    rule: &'static str,
+) -> Missing {
+    let missing = unanswered(w, name, "", rule, rule);
+    if !missing.at.is_empty() {
+        return missing;
+    }
+    let at = connection.endpoint.as_ref().unwrap_or(&connection.registration).clone();
+    let fix = format!(
+        "let an endpoint in `{}` answer `{name}` by private DNS, or add it to a private zone",
+        w.site.nodes.vpc
+    );
+    Missing { at, fix, ..missing }
+}
+
+/// Whether the endpoint of a connection is not known, so that it may answer or not.
+fn unread(w: &mut Walk<'_, '_>, connection: &Connection) -> bool {
+    let known = |key: &Key| matches!(w.site.prover.topology.endpoints.get(key), Some(Some(_)));
+    let unread = !connection.endpoint.as_ref().is_some_and(known);
+    if unread {
+        let what = &connection.registration;
+        w.note(Step::Name, what, format!("the endpoint of `{what}` was not read"));
+    }
+    unread
 }
 
 /// Nodes that are given a public address may use it only while public access is on.
@@ -571,7 +604,7 @@ fn public_relay(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
 /// which the internet is no substitute (inferred from the article's first incident).
 fn private_relay(w: &mut Walk<'_, '_>, wanted: &Wanted, relay: &Connection) -> Passed<Via> {
     let name = &w.site.prover.hosts.relay;
-    let missing = unanswered(w, name, "private_link", "DBX-EPT-001", "DBX-EPT-001");
+    let missing = unconnected(w, relay, name, "DBX-EPT-001");
     match w.name(name)? {
         Leads::Endpoint { key, .. } => {
             match &relay.endpoint {
@@ -593,28 +626,13 @@ fn private_relay(w: &mut Walk<'_, '_>, wanted: &Wanted, relay: &Connection) -> P
             }
             Ok(via)
         }
-        Leads::Public => Err(unanswered_relay(w, relay, name, missing)),
+        Leads::Public if unread(w, relay) => Ok(Via::Local),
+        Leads::Public => {
+            let message = format!("{}, and no other way leads to the relay", missing.because);
+            Err(w.block(Step::Name, missing.rule, missing.at, message, missing.fix))
+        }
         Leads::Unseen => Ok(Via::Local),
     }
-}
-
-fn unanswered_relay(
-    w: &mut Walk<'_, '_>,
-    relay: &Connection,
-    name: &str,
-    missing: Missing,
-) -> Box<super::Block> {
-    if missing.rule == "DBX-NET-002" || !missing.at.is_empty() {
-        let message = format!("{}, and no other way leads to the relay", missing.because);
-        return w.block(Step::Name, missing.rule, missing.at, message, missing.fix);
-    }
-    let at = relay.endpoint.as_ref().unwrap_or(&relay.registration).clone();
-    let message = format!(
-        "nothing in `{}` answers `{name}`, and no other way leads to the relay",
-        w.site.nodes.vpc
-    );
-    let fix = format!("let a relay endpoint in `{}` answer it by private DNS", w.vpc_place());
-    w.block(Step::Name, "DBX-EPT-001", at, message, fix)
 }
 
 fn not_the_relay(
@@ -813,7 +831,10 @@ fn remote(w: &mut Walk<'_, '_>, remote: &Remote, rule: &'static str) -> Passed<V
     match &remote.host {
         Host::Range(range) => {
             let because = format!("the spec names {}", shown(remote));
-            let missing = missing(w, rule, because);
+            let mut missing = missing(w, rule, because);
+            if private(range) {
+                missing.fix = format!("add a peering whose network holds {range} to `peerings`");
+            }
             w.range(call, *range, &missing)
         }
         Host::Name(name) => {

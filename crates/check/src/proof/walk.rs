@@ -157,6 +157,7 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     /// What a name leads to inside the VPC.
     pub(super) fn name(&mut self, name: &str) -> Passed<Leads<'a>> {
+        let shown = self.site.prover.hosts.shown(name);
         match self.site.names.resolve(&self.site.prover.hosts, name) {
             Resolved::Endpoint { key, by } => {
                 let how = match by {
@@ -167,17 +168,17 @@ impl<'a, 'w> Walk<'a, 'w> {
                     By::PrivateDns => format!("its private DNS leads `{name}` there"),
                     By::Zone(zone) => format!("the zone `{zone}` leads `{name}` there"),
                 };
-                self.pass(Step::Name, key, format!("{name} → {key} ({how})"));
+                self.pass(Step::Name, key, format!("{shown} → {key} ({how})"));
                 Ok(Leads::Endpoint { key, by })
             }
             Resolved::Address { address, zone } => {
                 self.lead = format!("the zone `{zone}` leads `{name}` there");
-                self.pass(Step::Name, zone, format!("{name} → {address} (zone `{zone}`)"));
+                self.pass(Step::Name, zone, format!("{shown} → {address} (zone `{zone}`)"));
                 Ok(Leads::Address(address.into()))
             }
             Resolved::Public => {
                 self.lead.clear();
-                self.pass(Step::Name, "", format!("{name} → a public address"));
+                self.pass(Step::Name, "", format!("{shown} → a public address"));
                 Ok(Leads::Public)
             }
             Resolved::Nowhere { zone } => {

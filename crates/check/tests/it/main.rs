@@ -7,3 +7,4 @@ mod proofs;
 mod stage;
 mod templates;
 mod topologies;
+mod ways;

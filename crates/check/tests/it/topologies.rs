@@ -17,7 +17,7 @@ use crate::stage::Stage;
 const TABLE: &str = "aws.route_table/wk.private";
 
 /// One workspace in one VPC over two zones.
-fn spec(region: &str, vpc: &str, workspace: &str) -> String {
+pub(crate) fn spec(region: &str, vpc: &str, workspace: &str) -> String {
     format!(
         "apiVersion: dbxctl/v1
 name: demo
