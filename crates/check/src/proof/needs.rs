@@ -127,7 +127,9 @@ fn stores(site: &Site<'_, '_>) -> Vec<Buckets> {
                  actions: Actions,
                  who: (&Option<String>, &Option<String>)| {
         let mut needs = Vec::new();
-        for bucket in buckets.iter().filter_map(|(bucket, _)| bucket.as_ref()) {
+        // Only buckets of this region are reached through the endpoint whose policy this is.
+        let through = buckets.iter().filter(|(_, home)| home == name);
+        for bucket in through.filter_map(|(bucket, _)| bucket.as_ref()) {
             let each = |actions: &'static [&'static str], resource: String| {
                 let (caller, owner) = (who.0.clone(), who.1.clone());
                 actions.iter().map(move |action| Need {
