@@ -19,8 +19,7 @@ pub(super) struct Buckets {
     pub(super) to: String,
     /// The rule that an endpoint policy without them breaks.
     pub(super) policy: &'static str,
-    /// Name and region; `None` for a name that no source gives.
-    pub(super) buckets: Vec<(Option<String>, String)>,
+    pub(super) buckets: Vec<Place>,
     pub(super) needs: Vec<Need>,
 }
 
@@ -106,6 +105,27 @@ const READ: Actions =
     (&["s3:ListBucket", "s3:GetBucketLocation"], &["s3:GetObject", "s3:GetObjectVersion"]);
 const WRITE: Actions = (&["s3:ListBucket", "s3:GetBucketLocation"], &["s3:PutObject"]);
 
+/// A bucket and its region; `None` for a name that no source gives.
+pub(super) type Place = (Option<String>, String);
+/// Who calls, and who owns what is called.
+type Who<'a> = (&'a Option<String>, &'a Option<String>);
+
+/// What nodes need of one bucket.
+fn of_bucket(partition: &str, bucket: &str, actions: Actions, who: Who<'_>) -> Vec<Need> {
+    let itself = format!("arn:{partition}:s3:::{bucket}");
+    let within = format!("{itself}/*");
+    let on = |actions: &'static [&'static str], resource: &str| -> Vec<Need> {
+        let need = |action: &&'static str| Need {
+            action,
+            resource: resource.to_owned(),
+            caller: who.0.clone(),
+            owner: who.1.clone(),
+        };
+        actions.iter().map(need).collect()
+    };
+    [on(actions.0, &itself), on(actions.1, &within)].concat()
+}
+
 /// What nodes need of S3, as the Security Reference Architecture's policies have it.
 fn stores(site: &Site<'_, '_>) -> Vec<Buckets> {
     let name = site.prover.topology.region.as_str();
@@ -120,26 +140,11 @@ fn stores(site: &Site<'_, '_>) -> Vec<Buckets> {
     let listed = |bucket: Option<&String>| {
         bucket.map_or_else(|| vec![(None, name.to_owned())], |bucket| vec![here(bucket)])
     };
-    let store = |class,
-                 to: &str,
-                 policy,
-                 buckets: Vec<(Option<String>, String)>,
-                 actions: Actions,
-                 who: (&Option<String>, &Option<String>)| {
-        let mut needs = Vec::new();
-        for bucket in buckets.iter().filter_map(|(bucket, _)| bucket.as_ref()) {
-            let each = |actions: &'static [&'static str], resource: String| {
-                let (caller, owner) = (who.0.clone(), who.1.clone());
-                actions.iter().map(move |action| Need {
-                    action,
-                    resource: resource.clone(),
-                    caller: caller.clone(),
-                    owner: owner.clone(),
-                })
-            };
-            needs.extend(each(actions.0, format!("arn:{arn}:s3:::{bucket}")));
-            needs.extend(each(actions.1, format!("arn:{arn}:s3:::{bucket}/*")));
-        }
+    let store = |class, to: &str, policy, buckets: Vec<Place>, actions, who: Who<'_>| {
+        // Only buckets of this region are reached through the endpoint whose policy this is.
+        let through = buckets.iter().filter(|(_, home)| home == name);
+        let named = through.filter_map(|(bucket, _)| bucket.as_deref());
+        let needs = named.flat_map(|bucket| of_bucket(arn, bucket, actions, who)).collect();
         Buckets { class, to: to.to_owned(), policy, buckets, needs }
     };
     let root = vec![(site.nodes.root_bucket.clone(), name.to_owned())];

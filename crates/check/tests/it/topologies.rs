@@ -113,6 +113,7 @@ fn t2_the_first_incident_a_relay_endpoint_without_private_dns() {
     assert!(symptom.contains("NPIP tunnel setup failure during launch"), "{symptom}");
     assert!(symptom.contains("WaitForNgrokTunnel"), "{symptom}");
     assert!(symptom.contains("Timed out waiting for ngrok tunnel to be up"), "{symptom}");
+    insta::assert_debug_snapshot!(scene.block("D6"));
 }
 
 #[test]
@@ -132,6 +133,7 @@ fn t4_the_second_incident_sts_without_private_dns_and_no_nat() {
         symptom.contains("error when registering the container to security daemon"),
         "{symptom}"
     );
+    insta::assert_debug_snapshot!(scene.block("D13"));
 }
 
 #[test]
