@@ -192,11 +192,10 @@ impl<'a> Names<'a> {
         hosts: &Hosts,
         services: &Services<'a>,
     ) -> HashMap<&'a str, Names<'a>> {
-        let none_of = |there: bool| !there;
         // What exists already lives in a VPC that exists already, and that was not read either.
-        let unread_endpoints = topology.endpoints.values().any(|e| none_of(e.is_some()))
+        let unread_endpoints = topology.endpoints.values().any(Option::is_none)
             && topology.vpcs.values().all(Option::is_some);
-        let unread_zones = topology.zones.values().any(|z| none_of(z.is_some()));
+        let unread_zones = topology.zones.values().any(Option::is_none);
         let mut all: HashMap<&str, Names<'a>> = HashMap::new();
         for (key, vpc) in &topology.vpcs {
             let names =

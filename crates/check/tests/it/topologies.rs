@@ -351,6 +351,12 @@ fn t14_the_workspace_name_pinned_to_an_endpoint_nobody_allowed() {
     );
     let symptom = scene.block("D2").symptom.expect("a symptom");
     assert!(symptom.contains("Unauthorized network access to workspace"), "{symptom}");
+    // An endpoint that is registered and allowed may answer; this one is open on 443 only.
+    let allowed = article(|_| {}).edited(|t| {
+        let host = "wk.cloud.databricks.com";
+        zone(t, host, &[(host, "aws.vpc_endpoint/main.frontend")]);
+    });
+    allowed.expect("D1 P endpoint; D2-D4 B DBX-SGR-016");
 }
 
 /// A network ACL on some subnets: everything out, and in only what is below the ports of replies.

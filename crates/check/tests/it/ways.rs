@@ -317,3 +317,32 @@ fn what_was_not_read_is_unknown() {
     });
     nowhere.expect("D1 U; D13 U");
 }
+
+#[test]
+fn a_block_becomes_one_finding_at_the_part_of_the_spec_that_mends_it() {
+    let report = Stage::example("closed-network").check();
+    let findings: Vec<_> = report.findings.iter().filter(|f| f.rule == "DBX-RTE-008").collect();
+    let [finding] = findings[..] else { panic!("{findings:#?}") };
+    assert_eq!(finding.pointer, "/vpcs/closed");
+    assert!(finding.message.ends_with("(D16)"), "{}", finding.message);
+    let mut stage = Stage::example("closed-network");
+    stage.props("aws.vpc_endpoint/closed.relay")["private_dns"] = false.into();
+    let report = stage.check();
+    let relay = report.findings.iter().find(|f| f.rule == "DBX-EPT-001");
+    assert_eq!(relay.map(|f| f.pointer.as_str()), Some("/vpcs/closed/private_link"));
+}
+
+#[test]
+fn a_root_bucket_nobody_names() {
+    let unnamed = || {
+        scene("nat: single", "public_access: true").edited(|t| {
+            t.workspaces.get_mut("wk").expect("the workspace").root_bucket = None;
+        })
+    };
+    unnamed().expect("D7 P gateway");
+    let narrow = unnamed().edited(|t| {
+        let Some(Some(s3)) = t.endpoints.get_mut("aws.vpc_endpoint/main.s3") else { panic!() };
+        s3.policy = Some(kinds::policy::Policy::default());
+    });
+    narrow.expect("D7 U; D8 B DBX-EPT-017");
+}
