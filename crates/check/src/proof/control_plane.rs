@@ -2,7 +2,7 @@
 
 use super::groups::Call;
 use super::missing::{address, only_internet, unanswered};
-use super::names::{By, Resolved, Service};
+use super::names::{self, By, Resolved, Service};
 use super::needs::Wanted;
 use super::walk::{Leads, Missing, Passed, Walk};
 use super::{Block, Step, Via};
@@ -46,6 +46,11 @@ pub(super) fn control_plane(
         (Leads::Endpoint { key: a, .. }, Leads::Endpoint { key: b, .. }) => a == b,
         (a, b) => a == b,
     };
+    if let Leads::Endpoint { key, by } = second
+        && !same
+    {
+        authorised(w, key, by, other)?;
+    }
     let also = if same { via } else { arrive(w, second, call)? };
     if also == Via::Endpoint || via == Via::Endpoint {
         // Field reports disagree (X10), and nobody can tell offline.
@@ -178,7 +183,12 @@ fn serves(w: &mut Walk<'_, '_>, key: &Key, promised: Service) -> Passed {
         _ => (Service::Rest, &w.site.nodes.relay, "relay"),
     };
     if behind != other {
-        return Ok(());
+        let own = names::answers(&prover.hosts, &prover.services, key, endpoint);
+        let Some(own) = own.filter(|_| behind == Service::Other) else { return Ok(()) };
+        let message =
+            format!("a name of the {word} service leads to `{key}`, which answers as `{own}`");
+        let fix = format!("let that name lead to the {word} endpoint");
+        return Err(w.block(Step::Service, "DBX-DNS-002", key.clone(), message, fix));
     }
     let registered = connection.as_ref().and_then(|c| c.endpoint.as_ref()) == Some(key);
     let (rule, message) = if registered {

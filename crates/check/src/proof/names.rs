@@ -301,7 +301,7 @@ impl<'a> Names<'a> {
 }
 
 /// The name that the private DNS of an endpoint answers.
-fn answers(
+pub(super) fn answers(
     hosts: &Hosts,
     services: &Services<'_>,
     key: &str,

@@ -5,6 +5,7 @@ use spec::{Host, Remote};
 
 use super::groups::{Call, private};
 use super::missing::{address, missing, only_internet, unanswered};
+use super::names;
 use super::needs::{Buckets, Wanted};
 use super::policy::Need;
 use super::walk::{Leads, Missing, Passed, Walk};
@@ -117,7 +118,7 @@ pub(super) fn aws_service(w: &mut Walk<'_, '_>, service: &str) -> Passed<Via> {
                 Ok(())
             })
         }
-        leads => aws_arrive(w, leads, &missing, None),
+        leads => aws_arrive(w, leads, &name, &missing, None),
     }
 }
 
@@ -130,17 +131,19 @@ fn aws_endpoint(
     policy: Option<(&Vec<Need>, &'static str)>,
 ) -> Passed<Via> {
     let leads = w.name(name)?;
-    aws_arrive(w, leads, missing, policy.map(|(needs, rule)| (needs.as_slice(), rule)))
+    aws_arrive(w, leads, name, missing, policy.map(|(needs, rule)| (needs.as_slice(), rule)))
 }
 
 fn aws_arrive<'a>(
     w: &mut Walk<'a, '_>,
     leads: Leads<'a>,
+    name: &str,
     missing: &Missing,
     policy: Policy<'_>,
 ) -> Passed<Via> {
     match leads {
         Leads::Endpoint { key, .. } => {
+            answers_as(w, key, name, missing)?;
             let via = w.endpoint(key, &[HTTPS], missing)?;
             let endpoint = w.site.prover.topology.endpoints.get(key).and_then(Option::as_ref);
             match (endpoint, policy) {
@@ -153,6 +156,21 @@ fn aws_arrive<'a>(
         Leads::Address(range) => address(w, range, HTTPS, missing),
         Leads::Public => w.public(HTTPS, false, missing),
         Leads::Unseen => Ok(Via::Local),
+    }
+}
+
+/// A zone may lead a name to an endpoint of another service, which does not know what is asked of it.
+fn answers_as(w: &mut Walk<'_, '_>, key: &Key, name: &str, missing: &Missing) -> Passed {
+    let prover = w.site.prover;
+    let Some(Some(endpoint)) = prover.topology.endpoints.get(key) else { return Ok(()) };
+    match names::answers(&prover.hosts, &prover.services, key, endpoint) {
+        Some(own) if own != name => {
+            let message = format!("`{name}` leads to `{key}`, which answers as `{own}`");
+            let fix =
+                format!("let `{name}` lead to an endpoint of its service, or take the record away");
+            Err(w.block(Step::Service, missing.rule, key.clone(), message, fix))
+        }
+        _ => Ok(()),
     }
 }
 

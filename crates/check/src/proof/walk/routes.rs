@@ -37,7 +37,12 @@ impl<'a> Walk<'a, '_> {
         };
         let all = || routes.routes.into_iter().flatten();
         let within = |net: &Ipv4Net| range.contains(net) && *net != range;
-        let split = all().any(|(net, _)| within(net)) || self.site.names.cidrs().iter().any(within);
+        let blocks = self.site.names.cidrs().iter().copied().filter(within);
+        // Blocks of one VPC never overlap, so a range is as good as local if they fill it.
+        let addresses = |net: &Ipv4Net| 1_u64 << (32 - net.prefix_len());
+        let filled: u64 = blocks.map(|block| addresses(&block)).sum();
+        let local = local.or_else(|| (filled == addresses(&range)).then_some(range.prefix_len()));
+        let split = all().any(|(net, _)| within(net)) || (filled > 0 && local.is_none());
         if split {
             let why = format!("parts of {range} have routes of their own");
             self.note(Step::Route, routes.table.unwrap_or(self.subnet), why);
@@ -45,6 +50,16 @@ impl<'a> Walk<'a, '_> {
         }
         let best =
             all().filter(|(net, _)| net.contains(&range)).max_by_key(|(net, _)| net.prefix_len());
+        let unread = self.site.names.vpc().is_none();
+        if unread && private(&range) && best.is_none_or(|(net, _)| net.prefix_len() == 0) {
+            let vpc = &self.site.nodes.vpc;
+            self.note(
+                Step::Route,
+                vpc,
+                format!("whether {range} is a part of `{vpc}` was not read"),
+            );
+            return Ok(Way::Unseen);
+        }
         match best {
             Some((net, target)) if local.is_none_or(|local| net.prefix_len() > local) => {
                 self.lead = format!("the most specific route there is the one to {net}");

@@ -312,16 +312,15 @@ impl Walk<'_> {
         let regional = format!(".{}.amazonaws.com", self.topology.region);
         let aws = name.strip_suffix(&regional).is_some_and(|short| !short.contains('.'));
         let databricks = name == self.rest_name() || name == self.relay_name();
-        if !vpc.dns_hostnames {
-            return false;
-        }
-        let unread = |connection: &Option<Connection>| {
-            let endpoint = connection.as_ref().map(|c| c.endpoint.as_ref());
-            endpoint.is_some_and(|key| key.is_none_or(|key| self.endpoint(key).is_none()))
-        };
-        let registered = (name == self.rest_name() && unread(&self.nodes.rest))
-            || (name == self.relay_name() && unread(&self.nodes.relay));
-        registered || (aws || databricks) && self.unseen_endpoint_here()
+        let registered = (name == self.rest_name() && self.unread(&self.nodes.rest))
+            || (name == self.relay_name() && self.unread(&self.nodes.relay));
+        registered || (aws || databricks) && vpc.dns_hostnames && self.unseen_endpoint_here()
+    }
+
+    /// Whether there is a connection whose endpoint was not read.
+    fn unread(&self, connection: &Option<Connection>) -> bool {
+        let endpoint = connection.as_ref().map(|c| c.endpoint.as_ref());
+        endpoint.is_some_and(|key| key.is_none_or(|key| self.endpoint(key).is_none()))
     }
 
     fn unseen_endpoint_here(&self) -> bool {
@@ -524,6 +523,7 @@ impl From<'_> {
     fn control(&self, named: Named, ports: &[u16], authorised: bool) -> Fate {
         self.each(named, ports, &|place| match place {
             Place::Endpoint(key) => self.walk.serves_rest(key, authorised),
+            Place::Public { .. } if self.walk.unread(&self.walk.nodes.rest) => Maybe,
             Place::Public { .. } if self.walk.nodes.rest.is_some() => {
                 match self.walk.nodes.access {
                     Access::Public | Access::Settings { public: true, .. } => Yes,
