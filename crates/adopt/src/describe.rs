@@ -26,7 +26,7 @@ use spec::{AccessLevel, Link, RolePolicy, Spec, Tier};
 use crate::bind::Bound;
 use crate::gather::{Gathered, role_name};
 use crate::names::Names;
-use crate::network::{Inside, clients, egress, is_interface};
+use crate::network::{Inside, clients, is_interface, ways_out};
 use crate::part::{Part, Used};
 
 /// What the spec says at its top.
@@ -626,7 +626,7 @@ fn policy(role: &role::Seen) -> Option<RolePolicy> {
 /// What nodes use, as far as the rules of their groups show it: nothing is used on a port that no rule
 /// lets out, and a rule of its own is there for a use.
 fn uses(gathered: &Gathered, groups: &BTreeSet<GroupId>) -> spec::Uses {
-    let Some(rules) = egress(gathered, groups) else { return spec::Uses::default() };
+    let Some(rules) = ways_out(gathered, groups) else { return spec::Uses::default() };
     let lets_out = |rule: &Rule, port: Ports| match rule.protocol.as_str() {
         "tcp" => rule.from <= Some(port.from) && rule.to >= Some(port.to),
         protocol => protocol == "-1",

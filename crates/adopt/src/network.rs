@@ -182,8 +182,8 @@ fn links(
     links
 }
 
-/// What the groups let out, but for traffic within a group; `None` when their rules were not read.
-pub(crate) fn egress<'a>(
+/// What the groups let out to public addresses; `None` when their rules were not read.
+pub(crate) fn ways_out<'a>(
     gathered: &Gathered,
     groups: impl IntoIterator<Item = &'a GroupId>,
 ) -> Option<Vec<Rule>> {
@@ -191,7 +191,8 @@ pub(crate) fn egress<'a>(
         gathered.get::<SecurityGroupRules>(&GroupRulesId(group.0.clone())).map(|rules| rules.egress)
     };
     let all: Vec<_> = groups.into_iter().map(rules).collect::<Option<_>>()?;
-    Some(all.into_iter().flatten().filter(|rule| rule.peer != Peer::Itself).collect())
+    let public = |rule: &Rule| matches!(rule.peer, Peer::Cidr(cidr) if !cidr.addr().is_private());
+    Some(all.into_iter().flatten().filter(public).collect())
 }
 
 /// The ranges that may open the endpoints of the group on port 443.
