@@ -521,9 +521,15 @@ impl From<'_> {
     }
 
     fn control(&self, named: Named, ports: &[u16], authorised: bool) -> Fate {
+        let named = match named {
+            // The endpoint that was not read may answer.
+            Named::At(Place::Public { .. }) if self.walk.unread(&self.walk.nodes.rest) => {
+                Named::At(Place::Anywhere)
+            }
+            named => named,
+        };
         self.each(named, ports, &|place| match place {
             Place::Endpoint(key) => self.walk.serves_rest(key, authorised),
-            Place::Public { .. } if self.walk.unread(&self.walk.nodes.rest) => Maybe,
             Place::Public { .. } if self.walk.nodes.rest.is_some() => {
                 match self.walk.nodes.access {
                     Access::Public | Access::Settings { public: true, .. } => Yes,
@@ -954,6 +960,22 @@ impl From<'_> {
         self.subnet.map(|subnet| self.walk.addresses(subnet.cidr))
     }
 
+    /// Network ACLs of other subnets in which a range lies, in part or as a whole.
+    fn into_range(&self, net: Ipv4Net, ports: &[u16]) -> Pass {
+        let walk = self.walk;
+        let nodes = self.addresses();
+        let subnets = walk.topology.subnets.iter();
+        all(subnets.filter(|(key, _)| *key != self.key).map(|(key, subnet)| match subnet {
+            Some(subnet)
+                if walk.addresses(subnet.cidr).iter().any(|a| net.contains(a))
+                    || walk.addresses(net).iter().any(|a| subnet.cidr.contains(a)) =>
+            {
+                walk.acl_both_ways(key, false, nodes.as_deref(), ports)
+            }
+            _ => Yes,
+        }))
+    }
+
     fn to_range(&self, net: Ipv4Net, ports: &[u16]) -> (Pass, Via) {
         let walk = self.walk;
         let far = walk.addresses(net);
@@ -963,7 +985,7 @@ impl From<'_> {
         };
         let Some(table) = self.table() else { return (acls.min(Maybe), Via::Nat) };
         if far.iter().all(local) {
-            return (acls, Via::Local);
+            return (acls.min(self.into_range(net, ports)), Via::Local);
         }
         if far.iter().any(local) {
             return (acls.min(Maybe), Via::Local);
@@ -1160,6 +1182,8 @@ impl Walk<'_> {
             Access::Public => {}
             Access::Unknown(_) => unsure = true,
             Access::Settings { allowed, .. } => {
+                let known = |key: &Key| self.topology.registrations.contains_key(key);
+                unsure |= !allowed.iter().flatten().all(known);
                 for connection in self.topology.registrations.values() {
                     let may = allowed.as_ref().is_none_or(|a| a.contains(&connection.registration));
                     match &connection.endpoint {
