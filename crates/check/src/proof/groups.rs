@@ -18,6 +18,21 @@ impl Call {
         Call { protocol: Protocol::Tcp, ports: (port, port) }
     }
 
+    /// The call in the parts that rules tell apart.
+    fn parts<'s>(self, sides: impl Iterator<Item = &'s Side<'s>>) -> Vec<Call> {
+        let (from, to) = self.ports;
+        let mut starts = BTreeSet::from([from]);
+        if from < to {
+            for rule in sides.flat_map(Side::rules) {
+                let after = rule.ports.1.saturating_add(1);
+                starts.extend([rule.ports.0, after].into_iter().filter(|p| from < *p && *p <= to));
+            }
+        }
+        let ends = starts.iter().skip(1).map(|start| start - 1).chain([to]);
+        let part = |(from, to): (&u16, u16)| Call { ports: (*from, to), ..self };
+        starts.iter().zip(ends).map(part).collect()
+    }
+
     fn fits(self, rule: &Rule) -> bool {
         let within = rule.ports.0 <= self.ports.0 && self.ports.1 <= rule.ports.1;
         rule.protocol == Protocol::All || (rule.protocol == self.protocol && within)
@@ -90,6 +105,10 @@ impl<'a> Side<'a> {
         side
     }
 
+    fn rules(&self) -> impl Iterator<Item = &'a Rule> {
+        self.by_group.values().flatten().chain(&self.by_range).copied()
+    }
+
     fn member(&self, groups: &dyn Carried, call: Call) -> Option<&'a Rule> {
         let rules = |group: &Key| self.by_group.get(group.as_str()).into_iter().flatten();
         groups.keys().find_map(|g| rules(g).find(|rule| call.fits(rule)).copied())
@@ -120,8 +139,18 @@ impl<'a> Groups<'a> {
         Groups(read.collect())
     }
 
-    /// Whether the groups of the nodes let a call out.
+    /// Whether the groups of the nodes let a call out. Several rules may share its ports.
     pub(super) fn egress(&self, nodes: &Vec<Key>, vpc: &[Ipv4Net], call: Call, to: To<'_>) -> Said {
+        let said = self.egress_at_once(nodes, vpc, call, to);
+        if matches!(said, Said::Yes(..)) {
+            return said;
+        }
+        let sides = nodes.iter().filter_map(|key| Some(&self.0.get(key.as_str())?.egress));
+        let parts = call.parts(sides);
+        together(parts, said, |part| self.egress_at_once(nodes, vpc, part, to))
+    }
+
+    fn egress_at_once(&self, nodes: &Vec<Key>, vpc: &[Ipv4Net], call: Call, to: To<'_>) -> Said {
         let mut unclear = None;
         for key in nodes {
             let Some(table) = self.0.get(key.as_str()) else {
@@ -156,8 +185,25 @@ impl<'a> Groups<'a> {
         unclear.map_or(Said::No, Said::Unclear)
     }
 
-    /// Whether the groups of an endpoint admit a call of nodes in that subnet.
+    /// Whether the groups of an endpoint admit a call of nodes in that subnet. Several rules may share its
+    /// ports.
     pub(super) fn ingress(
+        &self,
+        endpoint: &BTreeSet<Key>,
+        nodes: &Vec<Key>,
+        subnet: Option<Ipv4Net>,
+        call: Call,
+    ) -> Said {
+        let said = self.ingress_at_once(endpoint, nodes, subnet, call);
+        if matches!(said, Said::Yes(..)) {
+            return said;
+        }
+        let sides = endpoint.iter().filter_map(|key| Some(&self.0.get(key.as_str())?.ingress));
+        let parts = call.parts(sides);
+        together(parts, said, |part| self.ingress_at_once(endpoint, nodes, subnet, part))
+    }
+
+    fn ingress_at_once(
         &self,
         endpoint: &BTreeSet<Key>,
         nodes: &Vec<Key>,
@@ -221,6 +267,22 @@ impl<'a> Groups<'a> {
         }
         unclear.map_or(Said::No, Said::Unclear)
     }
+}
+
+/// What is said to all parts of a call; `whole` is what was said to it at once.
+fn together(parts: Vec<Call>, whole: Said, ask: impl Fn(Call) -> Said) -> Said {
+    if parts.len() < 2 {
+        return whole;
+    }
+    let (mut yes, mut unclear) = (None, None);
+    for part in parts {
+        match ask(part) {
+            Said::No => return Said::No,
+            said @ Said::Unclear(_) => unclear = unclear.or(Some(said)),
+            said @ Said::Yes(..) => yes = yes.or(Some(said)),
+        }
+    }
+    unclear.or(yes).unwrap_or(whole)
 }
 
 fn with_key(said: Said, key: &Key) -> Said {

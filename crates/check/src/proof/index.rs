@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use super::acls::Entries;
 use super::groups::Groups;
 use super::names::{Hosts, Names, Services};
+use super::needs::Wanted;
 use super::users::Doors;
 use super::{Ask, Proof, classes, users};
 use crate::topology::{Association, Key, Nodes, Reach, Subnet, Target, Topology};
@@ -102,7 +103,7 @@ impl<'a> Prover<'a> {
         let unread = Names::default();
         let names = self.names.get(nodes.vpc.as_str()).unwrap_or(&unread);
         let site = Site { prover: self, workspace, nodes, names, ask };
-        let wanted = classes::Wanted::of(&site);
+        let wanted = Wanted::of(&site);
         let mut proofs = Vec::new();
         for subnet in &nodes.subnets {
             classes::prove(&site, &wanted, subnet, &mut proofs);

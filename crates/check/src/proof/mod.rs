@@ -3,10 +3,15 @@
 mod acls;
 mod blocks;
 mod classes;
+mod control_plane;
 mod groups;
 mod index;
+mod inside;
+mod missing;
 mod names;
+mod needs;
 mod policy;
+mod services;
 mod users;
 mod walk;
 

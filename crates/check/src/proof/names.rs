@@ -22,6 +22,8 @@ pub(super) struct Hosts {
     pub(super) kinesis: String,
     pub(super) single_sign_on: String,
     region: String,
+    /// Which of these names no source gives.
+    derived: Vec<String>,
 }
 
 impl Hosts {
@@ -29,28 +31,43 @@ impl Hosts {
     pub(super) fn of(region: &str) -> Hosts {
         let known = regions::region(region);
         let domain = regions::partition(region).workspace_domain.as_str();
-        let given = |name: Option<&Option<String>>| name.and_then(Clone::clone);
-        let or = |name: Option<String>, derived: String| name.unwrap_or(derived);
-        let web = given(known.map(|k| &k.web_app_hostname));
-        let rest = given(known.map(|k| &k.rest_privatelink_hostname))
-            .or_else(|| given(known.map(|k| &k.rest_privatelink_hostname_pattern)));
-        let own = format!("kinesis.{region}.amazonaws.com");
+        let mut derived = Vec::new();
+        let mut or = |name: Option<&String>, otherwise: String| match name {
+            Some(name) => name.clone(),
+            None => {
+                derived.push(otherwise.clone());
+                otherwise
+            }
+        };
+        let rest = known
+            .and_then(|k| k.rest_privatelink_hostname_pattern.clone())
+            .unwrap_or_else(|| format!("{region}.privatelink.{domain}"));
         Hosts {
             domain,
-            web: or(web, format!("{region}.{domain}")),
-            rest: or(rest, format!("{region}.privatelink.{domain}")),
+            web: or(known.and_then(|k| k.web_app_hostname.as_ref()), format!("{region}.{domain}")),
+            rest: or(known.and_then(|k| k.rest_privatelink_hostname.as_ref()), rest),
             tunnel: or(
-                given(known.map(|k| &k.scc_relay_hostname)),
+                known.and_then(|k| k.scc_relay_hostname.as_ref()),
                 format!("tunnel.{region}.{domain}"),
             ),
             relay: or(
-                given(known.map(|k| &k.scc_relay_privatelink_hostname)),
+                known.and_then(|k| k.scc_relay_privatelink_hostname.as_ref()),
                 format!("tunnel.privatelink.{region}.{domain}"),
             ),
-            kinesis: or(given(known.map(|k| &k.kinesis_endpoint)), own),
+            kinesis: or(
+                known.and_then(|k| k.kinesis_endpoint.as_ref()),
+                format!("kinesis.{region}.amazonaws.com"),
+            ),
             single_sign_on: format!("accounts-pl-auth.privatelink.{domain}"),
             region: region.to_owned(),
+            derived,
         }
+    }
+
+    /// The name, and a word if it is an inference.
+    pub(super) fn shown(&self, name: &str) -> String {
+        let mark = if self.derived.iter().any(|d| d == name) { " (inferred)" } else { "" };
+        format!("{name}{mark}")
     }
 
     /// The host of a workspace. Its real name is not known before it exists.
@@ -175,11 +192,10 @@ impl<'a> Names<'a> {
         hosts: &Hosts,
         services: &Services<'a>,
     ) -> HashMap<&'a str, Names<'a>> {
-        let none_of = |there: bool| !there;
         // What exists already lives in a VPC that exists already, and that was not read either.
-        let unread_endpoints = topology.endpoints.values().any(|e| none_of(e.is_some()))
+        let unread_endpoints = topology.endpoints.values().any(Option::is_none)
             && topology.vpcs.values().all(Option::is_some);
-        let unread_zones = topology.zones.values().any(|z| none_of(z.is_some()));
+        let unread_zones = topology.zones.values().any(Option::is_none);
         let mut all: HashMap<&str, Names<'a>> = HashMap::new();
         for (key, vpc) in &topology.vpcs {
             let names =
@@ -285,7 +301,7 @@ impl<'a> Names<'a> {
 }
 
 /// The name that the private DNS of an endpoint answers.
-fn answers(
+pub(super) fn answers(
     hosts: &Hosts,
     services: &Services<'_>,
     key: &str,

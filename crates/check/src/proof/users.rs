@@ -165,15 +165,21 @@ where
     let prover = site.prover;
     let topology = prover.topology;
     let vpc = site.nodes.vpc.as_str();
+    let rest = site.nodes.rest.as_ref();
     let Some(allowed) = allowed else {
+        let listed = |c: &&Connection| topology.registrations.contains_key(&c.registration);
+        let own = rest.filter(|c| !listed(c)).map(|c| door(topology, &prover.services, c));
+        let unread = prover.doors.unread || matches!(own, Some(Err(())));
+        let own = own.and_then(Result::ok).flatten();
         let near = prover.doors.by_vpc.get(vpc).into_iter().flatten();
         let far = prover.doors.all.iter().filter(move |door| door.endpoint.vpc != vpc);
-        return (Box::new(near.chain(far).copied()), prover.doors.unread);
+        return (Box::new(own.into_iter().chain(near.chain(far).copied())), unread);
     };
     let mut doors = Vec::new();
     let mut unread = false;
     for registration in allowed {
-        let found = topology.registrations.get(registration);
+        let own = || rest.filter(|c| c.registration == *registration);
+        let found = topology.registrations.get(registration).or_else(own);
         match found.map_or(Err(()), |c| door(topology, &prover.services, c)) {
             Ok(door) => doors.extend(door),
             Err(()) => unread = true,

@@ -54,7 +54,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-DNS-006",
         severity: Severity::Warning,
-        when: "users may come through private connections only, and nothing leads the single sign-on name there",
+        when: "users may come through private connections only, and nothing leads the single \
+               sign-on name there",
         fix: "add a record for the single sign-on name to a private zone of the VPC",
         source: "Databricks documentation of inbound connections",
         decided: Decided::Here(sign_on_name),
@@ -82,7 +83,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "there is an endpoint for users, and the workspace has no private access settings",
         fix: "give the workspace private access settings",
-        source: "Databricks documentation: without them the public name does not lead to the private one",
+        source: "Databricks documentation: without them the public name does not lead to the \
+                 private one",
         decided: Decided::Here(frontend_without_settings),
     },
     Rule {
@@ -152,7 +154,8 @@ fn apex_zone(case: &Case<'_>) -> Vec<Broken> {
     for vpc in homes(case).into_keys().filter(|vpc| !told.contains(vpc)) {
         for (key, _) in zones.get(vpc).into_iter().flatten().filter(|(_, z)| z.name == domain) {
             let message = format!(
-                "the private zone `{domain}` hides every name of Databricks it does not list from `{vpc}`"
+                "the private zone `{domain}` hides every name of Databricks it does not list from \
+                 `{vpc}`"
             );
             let place = case.place(vpc);
             all.push(Broken::new(key, place, message).symptom("BOOTSTRAP_TIMEOUT"));
@@ -166,10 +169,16 @@ fn sign_on_name(case: &Case<'_>) -> Vec<Broken> {
     let zones = zones_by_vpc(case);
     let mut closed = BTreeMap::new();
     for (workspace, nodes) in &case.topology.workspaces {
-        let private = matches!(nodes.access, Access::Settings { public: false, .. });
-        let Some(wanted) = case.spec.workspaces.get(workspace).filter(|_| private) else {
-            continue;
+        let Some(wanted) = case.spec.workspaces.get(workspace) else { continue };
+        let open = match nodes.access {
+            Access::Public => true,
+            Access::Settings { public, .. } => public,
+            // The spec says what they must be, and a plan looks.
+            Access::Unknown(_) => wanted.public_access,
         };
+        if open {
+            continue;
+        }
         if let Some(vpc) = case.spec.vpc_of(wanted).filter(|vpc| vpc.private_link.frontend) {
             closed.insert(nodes.vpc.as_str(), vpc);
         }
@@ -186,12 +195,12 @@ fn sign_on_name(case: &Case<'_>) -> Vec<Broken> {
         }
         let mut place = case.place(key);
         place.push("private_link".to_owned());
-        let message = format!(
-            "users in `{key}` sign in through `{name}`, which private DNS of the endpoint does not answer"
-        );
+        let message =
+            format!("users in `{key}` sign in through `{name}`, and no private DNS answers it");
         let fix = format!(
-            "let `{name}` lead to the endpoint for users in a private zone they ask, and say `user_names: zone` \
-             in `private_link`, or accept this finding"
+            "let a private zone they ask lead `{name}` to the endpoint for users, and say \
+             `user_names: zone` in `{}`",
+            place.join(".")
         );
         all.push(Broken::new(key, place, message).fix(fix));
     }
@@ -232,7 +241,10 @@ fn data_plane_name(case: &Case<'_>) -> Vec<Broken> {
 fn frontend_without_settings(case: &Case<'_>) -> Vec<Broken> {
     let without = case.topology.workspaces.iter().filter_map(|(name, nodes)| {
         let workspace = case.spec.workspaces.get(name)?;
-        let users = case.spec.frontend_of(workspace) && nodes.access == Access::Public;
+        // With private connections of the nodes, they are missing for more than users.
+        let connected = nodes.rest.is_some() || nodes.relay.is_some();
+        let users =
+            case.spec.frontend_of(workspace) && nodes.access == Access::Public && !connected;
         let mut place = case.place(name);
         place.push("private_access".to_owned());
         let message = format!(

@@ -15,7 +15,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-EPT-001",
         severity: Severity::Error,
-        when: "the relay is registered, and its endpoint has no private DNS nor any private zone a record for it",
+        when: "the relay is registered, and its endpoint has no private DNS nor any private zone a \
+               record for it",
         fix: "turn private DNS on for the relay endpoint",
         source: "the article's first incident; that NAT is no substitute is inferred",
         decided: Decided::Proof,
@@ -41,13 +42,15 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Error,
         when: "there is neither an STS endpoint nor a way to the internet",
         fix: "add `sts` to `endpoints` of the VPC",
-        source: "termination codes of the API (SECURITY_DAEMON_REGISTRATION_EXCEPTION, STS_CLIENT_SETUP_FAILURE)",
+        source: "termination codes of the API (SECURITY_DAEMON_REGISTRATION_EXCEPTION, \
+                 STS_CLIENT_SETUP_FAILURE)",
         decided: Decided::Proof,
     },
     Rule {
         id: "DBX-EPT-005",
         severity: Severity::Error,
-        when: "Kinesis is reached neither through an endpoint with private DNS nor through the internet",
+        when: "Kinesis is reached neither through an endpoint with private DNS nor through the \
+               internet",
         fix: "add `kinesis` to `endpoints` of the VPC",
         source: "Databricks documentation of PrivateLink, the article",
         decided: Decided::Proof,
@@ -55,7 +58,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-EPT-006",
         severity: Severity::Error,
-        when: "the REST connection is registered, but the name of the workspace leads to a public address that nodes cannot or may not use",
+        when: "the REST connection is registered, but the name of the workspace leads to a public \
+               address that nodes cannot or may not use",
         fix: "turn private DNS on for the REST endpoint",
         source: "the article: private DNS on every endpoint",
         decided: Decided::Proof,
@@ -103,8 +107,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-EPT-012",
         severity: Severity::Error,
-        when: "an id of AWS stands where a registration of Databricks belongs, or the other way round",
-        fix: "give `vpce-…` ids in `use` and `use_endpoints`, and UUIDs of Databricks in `use_registrations`",
+        when: "an id of AWS stands where a registration of Databricks belongs, or the other way \
+               round",
+        fix: "give `vpce-…` ids in `use` and `use_endpoints`, and UUIDs of Databricks in \
+              `use_registrations`",
         source: "the API; field notes of one deployment",
         decided: Decided::Here(wrong_sort_of_id),
     },
@@ -115,7 +121,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "wait up to 15 minutes, or make it anew",
         source: "Terraform provider, which waits for it",
         decided: Decided::Live(
-            "the state of each registration, and State of DescribeVpcEndpoints; apply waits for those it makes",
+            "the state of each registration, and State of DescribeVpcEndpoints; apply waits for \
+             those it makes",
         ),
     },
     Rule {
@@ -133,7 +140,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "an endpoint of RDS is meant to reach the built-in metastore",
         fix: "use NAT or a metastore of your own, or disable legacy access",
-        source: "the article: the built-in metastore has no endpoint; a guide elsewhere says otherwise",
+        source: "the article: the built-in metastore has no endpoint; a guide elsewhere says \
+                 otherwise",
         decided: Decided::Language("`endpoints` has no word for RDS"),
     },
     Rule {
@@ -246,7 +254,8 @@ pub(super) const RULES: &[Rule] = &[
         id: "DBX-EPT-029",
         severity: Severity::Info,
         when: "jobs call STS under its global name, and there is no way to the internet",
-        fix: "set regional endpoints for STS and S3 in the Spark configuration, and take `uses.global_sts` away",
+        fix: "set regional endpoints for STS and S3 in the Spark configuration, and take \
+              `uses.global_sts` away",
         source: "Databricks documentation; blocks reading buckets of other regions",
         decided: Decided::Proof,
     },
@@ -277,9 +286,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-EPT-033",
         severity: Severity::Warning,
-        when: "there is no way to the internet, and a bucket that nodes need lies in another region",
+        when: "there is no way to the internet, and a bucket that nodes need lies in another \
+               region",
         fix: "keep NAT for it, or confirm with Databricks",
-        source: "AWS: a gateway endpoint serves its own region; tables of the Security Reference Architecture; the combination is untested",
+        source: "AWS: a gateway endpoint serves its own region; tables of the Security Reference \
+                 Architecture; the combination is untested",
         decided: Decided::Proof,
     },
     Rule {
@@ -293,7 +304,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The endpoints that can be seen.
-fn seen<'a>(topology: &'a Topology) -> impl Iterator<Item = (&'a Key, &'a Endpoint)> {
+fn seen(topology: &Topology) -> impl Iterator<Item = (&Key, &Endpoint)> {
     topology.endpoints.iter().filter_map(|(key, endpoint)| Some((key, endpoint.as_ref()?)))
 }
 
@@ -374,7 +385,8 @@ fn foreign_service(case: &Case<'_>) -> Vec<Broken> {
     let foreign = seen(case.topology).filter_map(|(key, endpoint)| {
         let rest = endpoint.service.strip_prefix("com.amazonaws.")?;
         let theirs = rest.strip_prefix("vpce.").unwrap_or(rest).split('.').next()?;
-        if theirs == ours {
+        // Some services of AWS belong to no region: `com.amazonaws.s3-global.accesspoint`.
+        if theirs == ours || !theirs.ends_with(|c: char| c.is_ascii_digit()) {
             return None;
         }
         let message =
@@ -468,7 +480,9 @@ fn wrong_sort_of_id(case: &Case<'_>) -> Vec<Broken> {
         let place: Vec<String> =
             place.into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let subject = format!("aws.vpc/{}", place[1]);
-        all.push(Broken::new(&subject, place, format!("`{id}` stands where {expected} belongs")));
+        let fix = format!("give {expected} in `{}`", place.join("."));
+        let message = format!("`{id}` stands where {expected} belongs");
+        all.push(Broken::new(&subject, place, message).fix(fix));
     };
     for (vpc, wanted) in &case.spec.vpcs {
         let link = &wanted.private_link;
@@ -537,9 +551,10 @@ fn paid_way_to_s3(case: &Case<'_>) -> Vec<Broken> {
     paying
         .map(|vpc| {
             let mut place = case.place(vpc);
+            let fix = format!("add `s3` to `endpoints` in `{}`", place.join("."));
             place.push("endpoints".to_owned());
             let message = format!("all traffic of `{vpc}` to S3 goes through NAT and is paid for");
-            Broken::new(vpc, place, message)
+            Broken::new(vpc, place, message).fix(fix)
         })
         .collect()
 }

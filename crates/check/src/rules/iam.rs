@@ -1,7 +1,7 @@
 //! The role with which Databricks works in the AWS account, and the roles of nodes.
 //!
-//! A role that is only used cannot be looked into; one with attached policies may be allowed more than
-//! can be seen, so nothing is said to be missing from it.
+//! A role that is only used cannot be looked into; one with attached policies may be allowed more
+//! than can be seen, so nothing is said to be missing from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-IAM-007",
         severity: Severity::Error,
-        when: "a restricted policy is scoped to another VPC or security group than the workspace has",
+        when: "a restricted policy is scoped to another VPC or security group than the workspace \
+               has",
         fix: "scope the policy to the network of the workspace",
         source: "Terraform provider",
         decided: Decided::Here(wrong_scope),
@@ -126,7 +127,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "the role may not make the service-linked role of EC2 Spot",
         fix: "allow `iam:CreateServiceLinkedRole` for `spot.amazonaws.com`",
-        source: "Terraform provider; whether the account has the role already cannot be seen from here",
+        source: "Terraform provider; whether the account has the role already cannot be seen from \
+                 here",
         decided: Decided::Here(spot_role),
     },
     Rule {
@@ -148,7 +150,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-IAM-016",
         severity: Severity::Warning,
-        when: "a role that builds networks lacks the three actions that older policies did not have",
+        when: "a role that builds networks lacks the three actions that older policies did not \
+               have",
         fix: "add `ec2:DescribeNetworkAcls`, `ec2:DescribeVpcAttribute` and `ec2:DetachVolume`",
         source: "difference between the article's templates and the Terraform provider",
         decided: Decided::Here(older_policy),
@@ -157,8 +160,8 @@ pub(super) const RULES: &[Rule] = &[
 
 const ASSUME: &str = "sts:AssumeRole";
 const PASS: &str = "iam:PassRole";
-const INVALID: &str = "Failed credential validation checks: please use a valid cross account IAM role with \
-                       permissions setup correctly";
+const INVALID: &str = "Failed credential validation checks: please use a valid cross account IAM \
+                       role with permissions setup correctly";
 
 /// What templates for VPCs that Databricks manages once left out, and did without.
 const LATER_ACTIONS: [&str; 3] =
@@ -342,10 +345,12 @@ fn needless_actions(case: &Case<'_>) -> Vec<Broken> {
         let granted = building.iter().filter(|action| worker.may(action)).count();
         let role = &worker.role.name;
         let message = format!(
-            "the role `{role}` has {granted} actions to build networks, and all its workspaces are in VPCs \
-             of yours"
+            "the role `{role}` has {granted} actions to build networks, and all its workspaces are \
+             in VPCs of yours"
         );
-        (granted > 0).then(|| worker.broken(case, message))
+        let broken = worker.broken(case, message);
+        let fix = format!("write `policy: customer` in `{}`", broken.place.join("."));
+        (granted > 0).then(|| broken.fix(fix))
     });
     wide.collect()
 }
@@ -359,11 +364,13 @@ fn cannot_build(case: &Case<'_>) -> Vec<Broken> {
         let workspace = worker.workspaces.iter().find(without)?;
         let role = &worker.role.name;
         let message = format!(
-            "the role `{role}` lacks {} of the actions with which Databricks builds the network of workspace \
-             `{workspace}`",
+            "the role `{role}` lacks {} of the actions with which Databricks builds the network of \
+             workspace `{workspace}`",
             missing.len()
         );
-        (!missing.is_empty()).then(|| worker.broken(case, message))
+        let broken = worker.broken(case, message);
+        let fix = format!("write `policy: managed` in `{}`", broken.place.join("."));
+        (!missing.is_empty()).then(|| broken.fix(fix))
     });
     unable.collect()
 }
@@ -392,8 +399,8 @@ fn pass_role(case: &Case<'_>) -> Vec<Broken> {
                 }
                 let role = &worker.role.name;
                 let message = format!(
-                    "the role `{role}` may not pass `{arn}` to nodes, so clusters of workspace `{name}` with \
-                     the instance profile `{profile}` cannot start"
+                    "the role `{role}` may not pass `{arn}` to nodes, so clusters of workspace \
+                     `{name}` with the instance profile `{profile}` cannot start"
                 );
                 let place = ["workspaces", name, "instance_profiles", profile];
                 let broken = Broken::new(worker.key, place.map(str::to_owned).into(), message);
@@ -484,7 +491,8 @@ fn wrong_scope(case: &Case<'_>) -> Vec<Broken> {
                     stray.as_ref().map_or("one that is made".to_owned(), |s| format!("`{s}`"));
                 let (role, scope) = (&worker.role.name, listed(scope.iter().copied()));
                 let message = format!(
-                    "the role `{role}` is scoped to the {what} {scope}, and workspace `{name}` uses {stray}"
+                    "the role `{role}` is scoped to the {what} {scope}, and workspace `{name}` \
+                     uses {stray}"
                 );
                 all.push(worker.broken(case, message));
             }
@@ -510,8 +518,8 @@ fn scope_shared(case: &Case<'_>) -> Vec<Broken> {
         }
         let (role, users) = (&worker.role.name, listed(worker.workspaces.iter().copied()));
         let message = format!(
-            "the role `{role}` is scoped to one security group, and workspaces {users} with different groups \
-             work with it"
+            "the role `{role}` is scoped to one security group, and workspaces {users} with \
+             different groups work with it"
         );
         Some(worker.broken(case, message))
     });
@@ -538,8 +546,8 @@ fn spot_role(case: &Case<'_>) -> Vec<Broken> {
         .map(|worker| {
             let role = &worker.role.name;
             let message = format!(
-                "the role `{role}` may not make the role of EC2 Spot, so the first spot request of an AWS \
-                 account fails"
+                "the role `{role}` may not make the role of EC2 Spot, so the first spot request of \
+                 an AWS account fails"
             );
             worker.broken(case, message)
         })
@@ -564,7 +572,8 @@ fn image_owner(case: &Case<'_>) -> Vec<Broken> {
         })?;
         let role = &worker.role.name;
         let message = format!(
-            "the role `{role}` is restricted to images of {}, and those of Databricks are of `{owner}`",
+            "the role `{role}` is restricted to images of {}, and those of Databricks are of \
+             `{owner}`",
             listed(owners)
         );
         Some(worker.broken(case, message).symptom("AWS_AUTHORIZATION_FAILURE"))

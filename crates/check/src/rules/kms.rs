@@ -1,4 +1,4 @@
-//! Keys of the customer. The spec names those of root buckets only, and nobody reads their policies.
+//! Keys of the customer. The spec names those of root buckets only, whose policies nobody reads.
 
 use kinds::aws::bucket::Encryption;
 
@@ -13,14 +13,16 @@ pub(super) const RULES: &[Rule] = &[
         fix: "allow Databricks' account Encrypt and Decrypt",
         source: "Terraform provider",
         decided: Decided::Language(
-            "there are no words for keys that Databricks manages for the customer, nor for key policies",
+            "there are no words for keys that Databricks manages for the customer, nor for key \
+             policies",
         ),
     },
     Rule {
         id: "DBX-KMS-002",
         severity: Severity::Error,
         when: "the policy of the key of the root bucket does not admit Databricks",
-        fix: "allow Databricks' account Encrypt, Decrypt, ReEncrypt*, GenerateDataKey* and DescribeKey",
+        fix: "allow Databricks' account Encrypt, Decrypt, ReEncrypt*, GenerateDataKey* and \
+              DescribeKey",
         source: "Terraform provider, Security Reference Architecture",
         decided: Decided::Live("GetKeyPolicy of `storage.kms_key`"),
     },
@@ -29,7 +31,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "the policy of the key of the root bucket has no grants for AWS services",
         fix: "allow CreateGrant, ListGrants and RevokeGrant with `kms:GrantIsForAWSResource`",
-        source: "the Terraform provider has it, the Security Reference Architecture does not: conflict",
+        source: "the Terraform provider has it, the Security Reference Architecture does not: \
+                 conflict",
         decided: Decided::Live("GetKeyPolicy of `storage.kms_key`"),
     },
     Rule {
@@ -47,7 +50,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "make the role before",
         source: "field notes",
         decided: Decided::Language(
-            "there are no words for keys that Databricks manages for the customer, nor for key policies",
+            "there are no words for keys that Databricks manages for the customer, nor for key \
+             policies",
         ),
     },
     Rule {
@@ -55,7 +59,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Error,
         when: "the key of the root bucket is of another region, disabled or asymmetric",
         fix: "give a key of the region in `storage.kms_key`",
-        source: "the API: AWS_INVALID_KMS_KEY_STATE; whether it is enabled and symmetric cannot be seen from here",
+        source: "the API: AWS_INVALID_KMS_KEY_STATE; whether it is enabled and symmetric cannot be \
+                 seen from here",
         decided: Decided::Here(region),
     },
     Rule {
@@ -65,7 +70,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "keep the key",
         source: "the API, field notes",
         decided: Decided::Language(
-            "there are no words for keys that Databricks manages for the customer, nor for key policies",
+            "there are no words for keys that Databricks manages for the customer, nor for key \
+             policies",
         ),
     },
     Rule {
@@ -73,7 +79,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "the policy of a key admits all customers of Databricks",
         fix: "add the condition `aws:PrincipalTag/DatabricksAccountId`",
-        source: "the Security Reference Architecture has it, examples of the Terraform provider do not",
+        source: "the Security Reference Architecture has it, examples of the Terraform provider do \
+                 not",
         decided: Decided::Live("GetKeyPolicy of `storage.kms_key`"),
     },
 ];
@@ -91,7 +98,8 @@ fn region(case: &Case<'_>) -> Vec<Broken> {
         place.push("kms_key".to_owned());
         let message =
             format!("the key `{arn}` is of {theirs}, and the bucket `{}` of {ours}", bucket.name);
-        Some(Broken::new(key, place, message).symptom("AWS_INVALID_KMS_KEY_STATE"))
+        let fix = format!("give a key of {ours} in `{}`", place.join("."));
+        Some(Broken::new(key, place, message).fix(fix).symptom("AWS_INVALID_KMS_KEY_STATE"))
     });
     elsewhere.collect()
 }

@@ -11,7 +11,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-PLK-001",
         severity: Severity::Error,
-        when: "a workspace in a VPC of Databricks has private access settings or wants private connections",
+        when: "a workspace in a VPC of Databricks has private access settings or wants private \
+               connections",
         fix: "give the workspace a `vpc`",
         source: "the article, Databricks documentation of PrivateLink",
         decided: Decided::Here(no_vpc),
@@ -27,7 +28,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-PLK-003",
         severity: Severity::Error,
-        when: "a network configuration has private connections, and the workspace no private access settings",
+        when: "a network configuration has private connections, and the workspace no private \
+               access settings",
         fix: "give the workspace private access settings",
         source: "Terraform provider, the API",
         decided: Decided::Here(no_settings),
@@ -137,7 +139,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "register both, and list both in `private_access.allowed`",
         source: "Databricks documentation of inbound connections",
         decided: Decided::Language(
-            "every endpoint for users that a spec asks for is registered, and `allowed` says whose users may come",
+            "every endpoint for users that a spec asks for is registered, and `allowed` says whose \
+             users may come",
         ),
     },
     Rule {
@@ -227,7 +230,10 @@ fn allowed_ids(case: &Case<'_>) -> Vec<Broken> {
             if id.0.starts_with("vpce-") {
                 let message =
                     format!("`{id}` is an id of AWS: the list takes registrations of Databricks");
-                all.push(broken(case, key, "allowed_registrations", message));
+                let broken = broken(case, key, "allowed_registrations", message);
+                let fix =
+                    format!("give the UUID of the registration in `{}`", broken.place.join("."));
+                all.push(broken.fix(fix));
             }
         }
     }

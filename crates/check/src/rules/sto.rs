@@ -35,7 +35,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Error,
         when: "a root bucket has a name that Databricks does not take",
         fix: "use 3 to 63 characters of a-z, 0-9 and hyphen in `storage.bucket`",
-        source: "the Terraform provider allows dots, the documentation of Unity Catalog does not: conflict",
+        source: "the Terraform provider allows dots, the documentation of Unity Catalog does not: \
+                 conflict",
         decided: Decided::Here(bucket_name),
     },
     Rule {
@@ -45,7 +46,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "give it one",
         source: "Security Reference Architecture and examples; the article's templates have none",
         decided: Decided::Language(
-            "every bucket that is made is encrypted with keys of S3 or with `storage.kms_key`; the settings of one that is used are its owner's",
+            "every bucket that is made is encrypted with keys of S3 or with `storage.kms_key`; the \
+             settings of one that is used are its owner's",
         ),
     },
     Rule {
@@ -61,7 +63,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "the root bucket keeps old versions",
         fix: "take `storage.versioning` away",
-        source: "Security Reference Architecture, its issue 64; older documentation recommends versions: conflict",
+        source: "Security Reference Architecture, its issue 64; older documentation recommends \
+                 versions: conflict",
         decided: Decided::Here(versioning),
     },
     Rule {
@@ -133,7 +136,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-STO-014",
         severity: Severity::Error,
-        when: "the role of Unity Catalog asks itself for another external id than Unity Catalog, or for none",
+        when: "the role of Unity Catalog asks itself for another external id than Unity Catalog, \
+               or for none",
         fix: "ask for the same external id in both",
         source: "Terraform provider, PR 4738, issues 4596 and 4755",
         decided: Decided::Here(self_external_id),
@@ -151,9 +155,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-STO-016",
         severity: Severity::Error,
-        when: "the role of Unity Catalog asks for another external id than its storage credential has",
+        when: "the role of Unity Catalog asks for another external id than its storage credential \
+               has",
         fix: "read it from the storage credential",
-        source: "Security Reference Architecture; a knowledge base article: the account for credentials of account admins, else a generated one",
+        source: "Security Reference Architecture; a knowledge base article: the account for \
+                 credentials of account admins, else a generated one",
         decided: Decided::Live("the external id in the storage credential of the metastore"),
     },
     Rule {
@@ -167,9 +173,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-STO-018",
         severity: Severity::Error,
-        when: "the root bucket is encrypted with a KMS key that the role of Unity Catalog may not use",
+        when: "the root bucket is encrypted with a KMS key that the role of Unity Catalog may not \
+               use",
         fix: "allow `kms:Decrypt`, `kms:Encrypt` and `kms:GenerateDataKey*` on the key",
-        source: "field notes; the policy of the key has to allow it too, which cannot be seen from here",
+        source: "field notes; the policy of the key has to allow it too, which cannot be seen from \
+                 here",
         decided: Decided::Here(key_of_role),
     },
     Rule {
@@ -177,7 +185,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "a policy names a KMS key by an alias",
         fix: "give the ARN of the key in `storage.kms_key`",
-        source: "AWS: an alias grants nothing in the policy of a role; the policy of the key may still",
+        source: "AWS: an alias grants nothing in the policy of a role; the policy of the key may \
+                 still",
         decided: Decided::Here(alias),
     },
     Rule {
@@ -191,7 +200,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-STO-021",
         severity: Severity::Error,
-        when: "the role of Unity Catalog is of another AWS account than the bucket, whose policy does not admit it",
+        when: "the role of Unity Catalog is of another AWS account than the bucket, whose policy \
+               does not admit it",
         fix: "use a role of the same account, or admit it in the policy of the bucket",
         source: "documentation of Unity Catalog",
         decided: Decided::Here(role_elsewhere),
@@ -201,7 +211,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: "more than 50 storage configurations",
         fix: "delete those nobody uses, or ask Databricks",
-        source: "a limit seen in 2022 (Terraform provider, issue 1586); those of other stacks come on top",
+        source: "a limit seen in 2022 (Terraform provider, issue 1586); those of other stacks come \
+                 on top",
         decided: Decided::Here(many_configurations),
     },
     Rule {
@@ -219,15 +230,18 @@ pub(super) const RULES: &[Rule] = &[
         fix: "keep the bucket",
         source: "templates of the article, Security Reference Architecture",
         decided: Decided::Plan(
-            "a plan that deletes or empties a bucket is refused unless `allow_deletion` and `allow_emptying` name the workspace",
+            "a plan that deletes or empties a bucket is refused unless `allow_deletion` and \
+             `allow_emptying` name the workspace",
         ),
     },
 ];
 
 const ASSUME: &str = "sts:AssumeRole";
 const TAG: &str = "aws:PrincipalTag/DatabricksAccountId";
-const NON_SELF_ASSUMING: &str = "UC_IAM_ROLE_NON_SELF_ASSUMING: The IAM role for this storage credential was \
-                                 found to be non self-assuming";
+const NON_SELF_ASSUMING: &str = "UC_IAM_ROLE_NON_SELF_ASSUMING: The IAM role for this storage \
+                                 credential was found to be non self-assuming";
+const KEY_DENIED: &str = "AWS IAM role does not have WRITE, DELETE permissions … not authorized \
+                          to perform: kms:GenerateDataKey";
 /// As seen in accounts in 2022.
 const MOST_CONFIGURATIONS: usize = 50;
 
@@ -314,7 +328,12 @@ fn versioning(case: &Case<'_>) -> Vec<Broken> {
         };
         bucket.versioning.then(message)
     });
-    all.into_iter().map(|broken| at(broken, "versioning")).collect()
+    let fixed = |broken: Broken| {
+        let broken = at(broken, "versioning");
+        let fix = format!("set `{}: false`", broken.place.join("."));
+        broken.fix(fix)
+    };
+    all.into_iter().map(fixed).collect()
 }
 
 /// Whether a statement is for the Databricks account of the spec, or for all of them.
@@ -528,13 +547,17 @@ fn key_of_role(case: &Case<'_>) -> Vec<Broken> {
             allowing.any(|s| s.resources.iter().any(|r| is_key(r, key)))
         };
         let missing: Vec<&str> = NEEDED.into_iter().filter(|action| !may(action)).collect();
-        let message = || {
-            format!("the role `{}` lacks {} on the key `{key}`", role.name, listed(missing.iter().copied()))
-        };
-        let symptom = "AWS IAM role does not have WRITE, DELETE permissions … not authorized to perform: \
-                       kms:GenerateDataKey";
-        (!missing.is_empty())
-            .then(|| case.broken(at, message()).symptom(symptom))
+        if missing.is_empty() {
+            return None;
+        }
+        let message =
+            format!("the role `{}` lacks {} on the key `{key}`", role.name, listed(missing));
+        let broken = case.broken(at, message).symptom(KEY_DENIED);
+        // A policy names a key by nothing else.
+        Some(match key.starts_with("arn:") {
+            true => broken.fix(format!("allow the three actions on `{key}`")),
+            false => key_by_arn(broken),
+        })
     });
     wrong.collect()
 }
@@ -546,12 +569,19 @@ fn alias(case: &Case<'_>) -> Vec<Broken> {
         let mut resources = keys.flat_map(|s| &s.resources);
         let alias = resources.find(|r| r.contains(":kms:") && r.contains(":alias/"))?;
         let message = format!(
-            "the role `{}` names a key by the alias `{alias}`, which grants nothing in a policy of a role",
+            "the role `{}` names a key by the alias `{alias}`, which grants nothing there",
             role.name
         );
-        Some(at(case.broken(key, message), "kms_key"))
+        Some(key_by_arn(case.broken(key, message)))
     });
     named.collect()
+}
+
+/// The same, mended by another way to write the key.
+fn key_by_arn(broken: Broken) -> Broken {
+    let broken = at(broken, "kms_key");
+    let fix = format!("give the ARN of the key in `{}`", broken.place.join("."));
+    broken.fix(fix)
 }
 
 fn role_elsewhere(case: &Case<'_>) -> Vec<Broken> {
@@ -565,7 +595,7 @@ fn role_elsewhere(case: &Case<'_>) -> Vec<Broken> {
         let admitted = root.policy.is_some_and(|p| p.policy.statements.iter().any(admits));
         let name = &root.bucket.name;
         (theirs != ours && !admitted).then(|| {
-            format!("the role `{arn}` is of another AWS account, which the policy of the bucket `{name}` does not admit")
+            format!("the policy of `{name}` does not admit `{arn}`, a role of another AWS account")
         })
     });
     all.into_iter().map(|broken| at(broken, "catalog_role")).collect()
@@ -577,7 +607,8 @@ fn many_configurations(case: &Case<'_>) -> Vec<Broken> {
         return Vec::new();
     }
     let message = format!(
-        "this spec makes {count} storage configurations; an account had at most {MOST_CONFIGURATIONS} in 2022"
+        "this spec makes {count} storage configurations, and accounts took {MOST_CONFIGURATIONS} \
+         in 2022"
     );
     vec![Broken::new(&case.spec.name, vec!["workspaces".to_owned()], message)]
 }

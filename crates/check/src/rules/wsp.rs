@@ -43,7 +43,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "DBX-WSP-005",
         severity: Severity::Error,
-        when: "a network configuration or private access settings have a name that is too short or too long",
+        when: "a network configuration or private access settings have a name that is too short or \
+               too long",
         fix: "give it a name of 4 to 256 characters in `labels`",
         source: "Terraform provider",
         decided: Decided::Here(names),
@@ -55,7 +56,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "read what its network says, mend it and apply again",
         source: "the API, Terraform provider",
         decided: Decided::Live(
-            "the status of the workspace; apply waits for those it makes and shows what their networks say",
+            "the status of the workspace; apply waits for those it makes and shows what their \
+             networks say",
         ),
     },
     Rule {
@@ -81,7 +83,8 @@ pub(super) const RULES: &[Rule] = &[
         fix: "terminate the nodes, wait, delete what is left",
         source: "field notes: DependencyViolation",
         decided: Decided::Plan(
-            "apply deletes workspaces first and tries again while AWS says that something depends on the subnet",
+            "apply deletes workspaces first and tries again while AWS says that something depends \
+             on the subnet",
         ),
     },
     Rule {

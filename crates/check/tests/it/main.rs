@@ -8,3 +8,4 @@ mod rules;
 mod stage;
 mod templates;
 mod topologies;
+mod ways;

@@ -375,7 +375,7 @@ fn words(proof: &Proof) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
     #[test]
     fn more_never_takes_a_way_away(before in topology(), more in more()) {

@@ -17,7 +17,7 @@ use crate::stage::Stage;
 const TABLE: &str = "aws.route_table/wk.private";
 
 /// One workspace in one VPC over two zones.
-fn spec(region: &str, vpc: &str, workspace: &str) -> String {
+pub(crate) fn spec(region: &str, vpc: &str, workspace: &str) -> String {
     format!(
         "apiVersion: dbxctl/v1
 name: demo
@@ -113,6 +113,7 @@ fn t2_the_first_incident_a_relay_endpoint_without_private_dns() {
     assert!(symptom.contains("NPIP tunnel setup failure during launch"), "{symptom}");
     assert!(symptom.contains("WaitForNgrokTunnel"), "{symptom}");
     assert!(symptom.contains("Timed out waiting for ngrok tunnel to be up"), "{symptom}");
+    insta::assert_debug_snapshot!(scene.block("D6"));
 }
 
 #[test]
@@ -132,6 +133,7 @@ fn t4_the_second_incident_sts_without_private_dns_and_no_nat() {
         symptom.contains("error when registering the container to security daemon"),
         "{symptom}"
     );
+    insta::assert_debug_snapshot!(scene.block("D13"));
 }
 
 #[test]
@@ -351,6 +353,12 @@ fn t14_the_workspace_name_pinned_to_an_endpoint_nobody_allowed() {
     );
     let symptom = scene.block("D2").symptom.expect("a symptom");
     assert!(symptom.contains("Unauthorized network access to workspace"), "{symptom}");
+    // An endpoint that is registered and allowed may answer; this one is open on 443 only.
+    let allowed = article(|_| {}).edited(|t| {
+        let host = "wk.cloud.databricks.com";
+        zone(t, host, &[(host, "aws.vpc_endpoint/main.frontend")]);
+    });
+    allowed.expect("D1 P endpoint; D2-D4 B DBX-SGR-016");
 }
 
 /// A network ACL on some subnets: everything out, and in only what is below the ports of replies.

@@ -3,13 +3,15 @@
 //! Knows nothing of how the analyser reasons. It has no ranges to compare: it sends packets from and to
 //! the addresses at which something in the topology changes, on the ports at which something changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 
 use dbxctl_check::proof::{Ask, Via};
 use dbxctl_check::topology::{
-    Access, Answer, Association, Connection, Endpoint, Key, NatGateway, NetworkAcl, Nodes, Peer, Protocol,
-    Reach, Resolver, Rule, Subnet, Target, Topology, Vpc,
+    Access, Answer, Association, Connection, Endpoint, Key, NatGateway, NetworkAcl, Nodes, Peer,
+    Protocol, Reach, Resolver, Rule, Subnet, Target, Topology, Vpc,
 };
 use facts::regions::Region;
 use ipnet::Ipv4Net;
@@ -94,7 +96,13 @@ pub(crate) struct Walk<'a> {
     /// Every address, as far as network ACLs tell them apart.
     world: Vec<Ipv4Addr>,
     ephemeral: Vec<u16>,
+    /// What was asked before: the same packets take the same way.
+    known_acls: RefCell<HashMap<Question, Pass>>,
+    known_addresses: RefCell<HashMap<Ipv4Net, Rc<[Ipv4Addr]>>>,
 }
+
+/// Subnet, way, protocol, far addresses and ports, by their ends and number.
+type Question = (Key, bool, bool, Option<(Ipv4Addr, Ipv4Addr, usize)>, (u16, u16, usize));
 
 /// Sends packets from every subnet of a workspace.
 pub(crate) fn walk(topology: &Topology, name: &str, ask: &Ask<'_>) -> Fates {
@@ -104,6 +112,8 @@ pub(crate) fn walk(topology: &Topology, name: &str, ask: &Ask<'_>) -> Fates {
         unread_acl: topology.acls.values().any(Option::is_none),
         world: Vec::new(),
         ephemeral: Vec::new(),
+        known_acls: RefCell::default(),
+        known_addresses: RefCell::default(),
         topology,
         ask,
         nodes,
@@ -180,8 +190,10 @@ fn port_turns(topology: &Topology) -> BTreeSet<u16> {
 }
 
 impl Walk<'_> {
-    fn addresses(&self, net: Ipv4Net) -> Vec<Ipv4Addr> {
-        samples(&self.turns, net.network().into(), net.broadcast().into())
+    fn addresses(&self, net: Ipv4Net) -> Rc<[Ipv4Addr]> {
+        let mut known = self.known_addresses.borrow_mut();
+        let new = || samples(&self.turns, net.network().into(), net.broadcast().into()).into();
+        Rc::clone(known.entry(net).or_insert_with(new))
     }
 
     fn ports(&self, (from, to): (u16, u16)) -> Vec<u16> {
@@ -300,16 +312,15 @@ impl Walk<'_> {
         let regional = format!(".{}.amazonaws.com", self.topology.region);
         let aws = name.strip_suffix(&regional).is_some_and(|short| !short.contains('.'));
         let databricks = name == self.rest_name() || name == self.relay_name();
-        if !vpc.dns_hostnames {
-            return false;
-        }
-        let unread = |connection: &Option<Connection>| {
-            let endpoint = connection.as_ref().map(|c| c.endpoint.as_ref());
-            endpoint.is_some_and(|key| key.is_none_or(|key| self.endpoint(key).is_none()))
-        };
-        let registered = (name == self.rest_name() && unread(&self.nodes.rest))
-            || (name == self.relay_name() && unread(&self.nodes.relay));
-        registered || (aws || databricks) && self.unseen_endpoint_here()
+        let registered = (name == self.rest_name() && self.unread(&self.nodes.rest))
+            || (name == self.relay_name() && self.unread(&self.nodes.relay));
+        registered || (aws || databricks) && vpc.dns_hostnames && self.unseen_endpoint_here()
+    }
+
+    /// Whether there is a connection whose endpoint was not read.
+    fn unread(&self, connection: &Option<Connection>) -> bool {
+        let endpoint = connection.as_ref().map(|c| c.endpoint.as_ref());
+        endpoint.is_some_and(|key| key.is_none_or(|key| self.endpoint(key).is_none()))
     }
 
     fn unseen_endpoint_here(&self) -> bool {
@@ -395,14 +406,22 @@ impl Walk<'_> {
         if !self.acls.contains_key(subnet) {
             return if self.unread_acl { Maybe } else { Yes };
         }
+        let far_key = far.map(|far| (far[0], far[far.len() - 1], far.len()));
+        let port_key = (ports[0], ports[ports.len() - 1], ports.len());
+        let question = (subnet.to_owned(), out, udp, far_key, port_key);
+        if let Some(pass) = self.known_acls.borrow().get(&question) {
+            return *pass;
+        }
         let at = |address: &Ipv4Addr| {
-            all(ports.iter().map(|p| self.acl(subnet, out, *address, udp, *p)))
+            all(ports.iter().map(|port| self.acl(subnet, out, *address, udp, *port)))
         };
-        match far {
+        let pass = match far {
             Some(far) => all(far.iter().map(at)),
             // It is one of all there are.
             None => all(self.world.iter().map(at)).max(Maybe),
-        }
+        };
+        self.known_acls.borrow_mut().insert(question, pass);
+        pass
     }
 }
 
@@ -504,6 +523,7 @@ impl From<'_> {
     fn control(&self, named: Named, ports: &[u16], authorised: bool) -> Fate {
         self.each(named, ports, &|place| match place {
             Place::Endpoint(key) => self.walk.serves_rest(key, authorised),
+            Place::Public { .. } if self.walk.unread(&self.walk.nodes.rest) => Maybe,
             Place::Public { .. } if self.walk.nodes.rest.is_some() => {
                 match self.walk.nodes.access {
                     Access::Public | Access::Settings { public: true, .. } => Yes,
@@ -818,9 +838,9 @@ impl From<'_> {
             },
             _ => None,
         };
-        let places: Vec<Option<Vec<Ipv4Addr>>> = match place {
+        let places: Vec<Option<Rc<[Ipv4Addr]>>> = match place {
             Place::Anywhere => vec![None],
-            Place::Public { .. } => vec![Some(PUBLIC.to_vec())],
+            Place::Public { .. } => vec![Some(PUBLIC.into())],
             Place::Range(net) => vec![Some(walk.addresses(*net))],
             Place::Endpoint(key) => walk.endpoint_addresses(key),
         };
@@ -930,7 +950,7 @@ impl From<'_> {
         near.min(self.walk.acl_both_ways(other, false, self.addresses().as_deref(), ports))
     }
 
-    fn addresses(&self) -> Option<Vec<Ipv4Addr>> {
+    fn addresses(&self) -> Option<Rc<[Ipv4Addr]>> {
         self.subnet.map(|subnet| self.walk.addresses(subnet.cidr))
     }
 
@@ -1108,7 +1128,7 @@ impl Walk<'_> {
     }
 
     /// The addresses of an endpoint, subnet by subnet; `None` for a subnet that is not known.
-    fn endpoint_addresses(&self, key: &str) -> Vec<Option<Vec<Ipv4Addr>>> {
+    fn endpoint_addresses(&self, key: &str) -> Vec<Option<Rc<[Ipv4Addr]>>> {
         let Some(Reach::Interface { subnets, .. }) = self.endpoint(key).map(|e| &e.reach) else {
             return vec![None];
         };

@@ -19,10 +19,30 @@ fn zoned(stage: Stage, zone: &str, names: &[&str]) -> Stage {
     })
 }
 
+/// A VPC with a private connection for users and none for nodes.
+fn users_only() -> Stage {
+    Stage::of(
+        "
+apiVersion: dbxctl/v1
+name: users
+region: ap-northeast-1
+aws: { account: '123456789012' }
+databricks: { account: 3f8a1c52-7d40-4be1-9c6e-2b5d8e0f1a77 }
+vpcs:
+  closed:
+    cidr: 10.0.0.0/16
+    zones: [ap-northeast-1a, ap-northeast-1c]
+    private_link: { frontend: true }
+workspaces:
+  wk1: { vpc: closed }
+",
+    )
+}
+
 pub(super) fn samples() -> Vec<Sample> {
     let closed = || Stage::example("closed-network");
     let bare = || {
-        closed()
+        users_only()
             .with("databricks.workspace/wk1", |workspace| workspace["private_access"] = json!(null))
     };
     let domain = "cloud.databricks.com";
@@ -102,7 +122,7 @@ workspaces:
             broken: zoned(closed(), host, &[host]),
             fine: zoned(closed(), domain, &[host, "dbc-dp-1234567890.cloud.databricks.com"]),
         },
-        Sample { rule: "DBX-DNS-009", broken: bare(), fine: closed() },
+        Sample { rule: "DBX-DNS-009", broken: bare(), fine: users_only() },
         Sample {
             rule: "DBX-DNS-011",
             broken: zoned(closed(), sts, &[sts]),

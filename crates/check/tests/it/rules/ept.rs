@@ -239,6 +239,15 @@ fn looked_up() -> Vec<Sample> {
             fine: closed(),
         },
         Sample {
+            rule: "DBX-EPT-008",
+            broken: closed().with("aws.vpc_endpoint/closed.sts", |sts| {
+                sts["service"] = json!("com.amazonaws.us-east-1.sts");
+            }),
+            fine: closed().with("aws.vpc_endpoint/closed.sts", |sts| {
+                sts["service"] = json!("com.amazonaws.s3-global.accesspoint");
+            }),
+        },
+        Sample {
             rule: "DBX-EPT-009",
             broken: named("ap-northeast-1", "0123456789abcdef0"),
             fine: named("ap-southeast-3", "0fec4092997affd53"),

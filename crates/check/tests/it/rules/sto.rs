@@ -176,6 +176,11 @@ pub(super) fn samples() -> Vec<Sample> {
             fine: encrypted(),
         },
         Sample {
+            rule: "DBX-STO-018",
+            broken: stored("kms_key: 0a1b2c3d-0000-4000-8000-0a1b2c3d4e5f, catalog_role: {}"),
+            fine: stored("kms_key: 0a1b2c3d-0000-4000-8000-0a1b2c3d4e5f"),
+        },
+        Sample {
             rule: "DBX-STO-019",
             broken: stored(
                 "kms_key: 'arn:aws:kms:ap-northeast-1:123456789012:alias/data', catalog_role: {}",
