@@ -40,7 +40,7 @@ pub struct Used {
     /// That place: an object by address, a workspace, a bucket or an account.
     pub at: Key,
     /// Every place that takes more than the limit.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub over: Vec<Key>,
 }
 

@@ -349,13 +349,14 @@ impl<'a> Reader<'a> {
             let mut forth = Vec::new();
             let mut routes_back = false;
             let via_here = Target::Peering(address.to_string());
-            for table in topology.route_tables.values().flatten() {
+            let here = self.key(peering.vpc);
+            // Tables at the other end lead back.
+            for table in topology.route_tables.values().flatten().filter(|t| t.vpc == here) {
                 let there = table.routes.iter().filter(|(_, via)| **via == via_here);
                 forth.extend(there.map(|(to, _)| *to));
             }
             forth.sort_unstable();
             forth.dedup();
-            let here = self.key(peering.vpc);
             // Routes of ours in tables on the other side.
             for (route, node) in self.nodes("aws.route") {
                 let Some(fields) = self.fields::<RouteFields>(route, node) else { continue };
