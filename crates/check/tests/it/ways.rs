@@ -320,7 +320,10 @@ fn what_was_not_read_is_unknown() {
 
 #[test]
 fn a_block_becomes_one_finding_at_the_part_of_the_spec_that_mends_it() {
-    let report = Stage::example("closed-network").check();
+    let mut stage = Stage::example("closed-network");
+    let workspace = stage.spec.workspaces.get_mut("wk1").expect("the workspace");
+    workspace.uses.legacy_metastore = Some(true);
+    let report = stage.check();
     let findings: Vec<_> = report.findings.iter().filter(|f| f.rule == "DBX-RTE-008").collect();
     let [finding] = findings[..] else { panic!("{findings:#?}") };
     assert_eq!(finding.pointer, "/vpcs/closed");
