@@ -726,6 +726,12 @@ impl From<'_> {
                     fitting.iter().map(|rule| met(rule, address)).max().unwrap_or(No)
                 };
                 let open = match far {
+                    // Which of its addresses a node calls is not known; any of them may call.
+                    Some(far) if egress => {
+                        let most = far.iter().map(|a| open(Some(a))).max().unwrap_or(No);
+                        let least = all(far.iter().map(|a| open(Some(a))));
+                        if most == least { least } else { Maybe }
+                    }
                     Some(far) => all(far.iter().map(|address| open(Some(address)))),
                     None => open(None),
                 };
@@ -1163,13 +1169,12 @@ impl Walk<'_> {
 
     /// Whether an endpoint answers for the workspace; with `authorised` it must be known to Databricks.
     fn serves_rest(&self, key: &Key, authorised: bool) -> Pass {
-        let Some(endpoint) = self.endpoint(key) else { return Maybe };
-        if !self.is_rest(endpoint) {
-            return No;
-        }
-        if !authorised {
-            return Yes;
-        }
+        let serves = self.endpoint(key).map_or(Maybe, |endpoint| sure(self.is_rest(endpoint)));
+        if authorised { serves.min(self.authorised(key)) } else { serves }
+    }
+
+    /// Whether Databricks takes what comes through an endpoint for traffic of the workspace.
+    fn authorised(&self, key: &Key) -> Pass {
         let mut unsure = false;
         if let Some(rest) = &self.nodes.rest {
             match &rest.endpoint {
