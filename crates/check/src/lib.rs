@@ -119,11 +119,16 @@ fn blocked(spec: &Spec, graph: &Graph, proofs: &[Proof]) -> Vec<Finding> {
     let finding = |(proof, classes): (&Proof, Vec<&str>)| {
         let Verdict::Blocked { block, .. } = &proof.verdict else { return None };
         let subject = if block.at.is_empty() { &proof.workspace } else { &block.at };
+        let place = match place::of(spec, graph, subject) {
+            // What the graph does not have, such as a private zone, is told where it is felt.
+            place if place.is_empty() => place::of(spec, graph, &proof.workspace),
+            place => place,
+        };
         Some(Finding {
             rule: block.rule,
             severity: block.severity,
             subject: subject.clone(),
-            pointer: pointer(&place::of(spec, graph, subject)),
+            pointer: pointer(&place),
             message: format!("{} ({})", block.message, classes.join(", ")),
             fix: block.fix.clone(),
             symptom: block.symptom.clone(),

@@ -78,15 +78,9 @@ pub(crate) enum Command {
         specs: Specs,
         #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
         format: CheckFormat,
-        /// Print every decision on the way, of one workspace or to one destination only if named:
-        /// `wk1`, `wk1:D6`, `:D6`
-        #[arg(
-            long,
-            value_name = "WORKSPACE[:CLASS]",
-            num_args = 0..=1,
-            require_equals = true,
-            default_missing_value = ""
-        )]
+        /// Print every decision on the way: `all` of them, those of one workspace or to one destination
+        /// (`wk1`, `wk1:D6`, `:relay`)
+        #[arg(long, value_name = "WORKSPACE[:CLASS]")]
         details: Option<String>,
         /// Show also what is only worth knowing
         #[arg(long)]

@@ -10,7 +10,7 @@ mod inside;
 mod missing;
 mod names;
 mod needs;
-mod policy;
+pub(crate) mod policy;
 mod services;
 mod users;
 mod walk;

@@ -1,5 +1,7 @@
 //! Endpoint policies: whether they let through what nodes need.
 
+use std::collections::BTreeSet;
+
 use kinds::policy::{Policy, Principal, Statement};
 
 /// One thing that must be allowed.
@@ -82,9 +84,9 @@ pub(super) fn judge(policy: &Policy, needs: &[Need]) -> Judged {
 }
 
 /// Whether a policy allows everybody everything.
-pub(super) fn allows_everything(policy: &Policy) -> bool {
+pub(crate) fn allows_everything(policy: &Policy) -> bool {
     let full = |statement: &Statement| {
-        let star = |set: &std::collections::BTreeSet<String>| set.contains("*");
+        let star = |set: &BTreeSet<String>| set.contains("*");
         statement.principals.contains(&Principal::Anyone)
             && star(&statement.actions)
             && star(&statement.resources)
@@ -94,7 +96,7 @@ pub(super) fn allows_everything(policy: &Policy) -> bool {
 }
 
 fn applies(statement: &Statement, need: &Need) -> Holds {
-    let listed = |set: &std::collections::BTreeSet<String>, text: &str, fold: bool| {
+    let listed = |set: &BTreeSet<String>, text: &str, fold: bool| {
         set.iter().any(|pattern| {
             if fold {
                 like(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
@@ -103,7 +105,7 @@ fn applies(statement: &Statement, need: &Need) -> Holds {
             }
         })
     };
-    let either = |set, not: &std::collections::BTreeSet<String>, text: &str, fold| {
+    let either = |set, not: &BTreeSet<String>, text: &str, fold| {
         Holds::of(listed(set, text, fold) || (!not.is_empty() && !listed(not, text, fold)))
     };
     let action = either(&statement.actions, &statement.not_actions, need.action, true);

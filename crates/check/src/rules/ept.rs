@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use facts::regions;
-use kinds::policy::{Policy, Principal};
 use spec::Link;
 
 use super::look::{Default, default_route, listed};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
+use crate::proof::policy::allows_everything;
 use crate::topology::{Connection, Endpoint, Key, Reach, Target, Topology};
 
 pub(super) const RULES: &[Rule] = &[
@@ -508,17 +508,6 @@ fn wrong_sort_of_id(case: &Case<'_>) -> Vec<Broken> {
     all
 }
 
-/// Whether a policy lets everything through, as that of an endpoint nobody gave one.
-fn lets_all(policy: &Policy) -> bool {
-    policy.statements.iter().all(|s| s.allow)
-        && policy.statements.iter().any(|s| {
-            s.principals.contains(&Principal::Anyone)
-                && s.actions.contains("*")
-                && s.resources.contains("*")
-                && s.conditions.is_empty()
-        })
-}
-
 fn shared_policy(case: &Case<'_>) -> Vec<Broken> {
     let mut tenants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, nodes) in &case.topology.workspaces {
@@ -526,7 +515,7 @@ fn shared_policy(case: &Case<'_>) -> Vec<Broken> {
     }
     let shared = seen(case.topology).filter_map(|(key, endpoint)| {
         let tenants = tenants.get(endpoint.vpc.as_str()).filter(|tenants| tenants.len() > 1)?;
-        endpoint.policy.as_ref().filter(|policy| !lets_all(policy))?;
+        endpoint.policy.as_ref().filter(|policy| !allows_everything(policy))?;
         let tenants = listed(tenants.iter().copied());
         let message = format!("the policy of `{key}` binds the workspaces {tenants}");
         Some(case.broken(key, message))

@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "DBX-REQ-002",
         severity: Error,
         when: "something in `requirements.reach` is not proven from every subnet of a workspace",
-        fix: "see the way with `dbxctl check --details`, or take it out of `requirements.reach`",
+        fix: "see the way with `dbxctl check --details all`, or take it out of `requirements.reach`",
         source: "the spec",
         decided: Decided::Here(unreached),
     },

@@ -15,7 +15,7 @@ use crate::setup::{Loaded, load};
 
 pub(crate) struct Options {
     pub(crate) format: CheckFormat,
-    /// `WORKSPACE[:CLASS]`, or empty for all of them.
+    /// `WORKSPACE[:CLASS]`, or `all`.
     pub(crate) details: Option<String>,
     pub(crate) info: bool,
     pub(crate) rules: bool,
@@ -61,8 +61,9 @@ fn chosen<'a>(words: &'a str, report: &Report) -> Result<Chosen<'a>> {
         Some((workspace, class)) => (workspace, Some(class)),
         None => (words, None),
     };
-    let chosen = Chosen { workspace: (!workspace.is_empty()).then_some(workspace), class };
-    if words.is_empty() || report.proofs.iter().any(|proof| chosen.takes(proof)) {
+    let all = words == "all" || workspace.is_empty();
+    let chosen = Chosen { workspace: (!all).then_some(workspace), class };
+    if words == "all" || report.proofs.iter().any(|proof| chosen.takes(proof)) {
         return Ok(chosen);
     }
     let of_workspace = Chosen { class: None, ..chosen };
