@@ -818,7 +818,7 @@ impl From<'_> {
                 via
             }
             Place::Public { s3 } => {
-                pass = pass.min(self.acls(None, &self.walk.world, ports));
+                pass = pass.min(self.acls(None, Some(&self.walk.world), ports));
                 match s3.then(|| self.gateway("s3")).unwrap_or(No) {
                     Yes => Via::Gateway,
                     Maybe => {
@@ -862,7 +862,7 @@ impl From<'_> {
         for &port in ports {
             let fitting: Vec<&&Rule> = rules.iter().filter(|r| fits(r, udp, port)).collect();
             let to_one = |address: Option<&Ipv4Addr>| {
-                let met = |rule: &&&Rule| match (&rule.peer, address) {
+                let met = |rule: &&Rule| match (&rule.peer, address) {
                     (Peer::Cidr(cidr), Some(address)) => sure(cidr.contains(address)),
                     (Peer::Cidr(cidr), None) => sure(cidr.prefix_len() == 0).max(Maybe),
                     (Peer::PrefixList(_), _) => sure(own_s3),
@@ -875,7 +875,7 @@ impl From<'_> {
                     }
                     (Peer::Group(group), _) => sure(carried.is_some_and(|c| c.contains(group))),
                 };
-                fitting.iter().map(|rule| met(&rule)).max().unwrap_or(No)
+                fitting.iter().map(|rule| met(rule)).max().unwrap_or(No)
             };
             let mut open = all(places.iter().map(|addresses| match addresses {
                 None => to_one(None),
@@ -901,15 +901,17 @@ impl From<'_> {
         let Reach::Interface { subnets, groups, .. } = &endpoint.reach else { return No };
         let mut pass = self.ingress(groups, ports);
         for subnet in subnets {
-            let Some(there) = walk.topology.subnets.get(subnet).and_then(Option::as_ref) else {
+            let there = walk.topology.subnets.get(subnet).and_then(Option::as_ref);
+            if there.is_none() {
                 pass = pass.min(Maybe);
-                continue;
-            };
-            if there.vpc != walk.nodes.vpc {
-                pass = pass.min(self.to_range(there.cidr, ports).0);
-                continue;
             }
-            pass = pass.min(self.acls(Some(subnet), &walk.addresses(there.cidr), ports));
+            pass = pass.min(match there {
+                Some(there) if there.vpc != walk.nodes.vpc => self.to_range(there.cidr, ports).0,
+                there => {
+                    let far = there.map(|there| walk.addresses(there.cidr));
+                    self.acls(Some(subnet), far.as_deref(), ports)
+                }
+            });
         }
         pass
     }
@@ -926,7 +928,7 @@ impl From<'_> {
         for &port in ports {
             let fitting: Vec<&&Rule> = rules.iter().filter(|r| fits(r, false, port)).collect();
             let from_one = |address: Option<&Ipv4Addr>| {
-                let met = |rule: &&&Rule| match (&rule.peer, address) {
+                let met = |rule: &&Rule| match (&rule.peer, address) {
                     (Peer::Cidr(cidr), Some(address)) => sure(cidr.contains(address)),
                     (Peer::Cidr(cidr), None) => {
                         if cidr.prefix_len() == 0 {
@@ -938,7 +940,7 @@ impl From<'_> {
                     (Peer::Group(group), _) => sure(walk.nodes.groups.contains(group)),
                     (Peer::PrefixList(_), _) => No,
                 };
-                fitting.iter().map(|rule| met(&rule)).max().unwrap_or(No)
+                fitting.iter().map(|rule| met(rule)).max().unwrap_or(No)
             };
             let mut open = match &nodes {
                 Some(nodes) => all(nodes.iter().map(|address| from_one(Some(address)))),
@@ -953,11 +955,11 @@ impl From<'_> {
     }
 
     /// Network ACLs of the node's subnet and of the other one, unless both are the same.
-    fn acls(&self, other: Option<&Key>, far: &[Ipv4Addr], ports: &[u16]) -> Pass {
+    fn acls(&self, other: Option<&Key>, far: Option<&[Ipv4Addr]>, ports: &[u16]) -> Pass {
         if other == Some(self.key) {
             return Yes;
         }
-        let near = self.walk.acl_both_ways(self.key, true, Some(far), ports);
+        let near = self.walk.acl_both_ways(self.key, true, far, ports);
         let Some(other) = other else { return near };
         near.min(self.walk.acl_both_ways(other, false, self.addresses().as_deref(), ports))
     }
@@ -967,7 +969,7 @@ impl From<'_> {
     }
 
     /// Network ACLs of other subnets in which a range lies, in part or as a whole.
-    fn into_range(&self, net: Ipv4Net, ports: &[u16]) -> Pass {
+    fn inside_range(&self, net: Ipv4Net, ports: &[u16]) -> Pass {
         let walk = self.walk;
         let nodes = self.addresses();
         let subnets = walk.topology.subnets.iter();
@@ -985,13 +987,13 @@ impl From<'_> {
     fn to_range(&self, net: Ipv4Net, ports: &[u16]) -> (Pass, Via) {
         let walk = self.walk;
         let far = walk.addresses(net);
-        let acls = self.acls(None, &far, ports);
+        let acls = self.acls(None, Some(&far), ports);
         let local = |address: &Ipv4Addr| {
             walk.vpc.is_some_and(|vpc| vpc.cidrs.iter().any(|cidr| cidr.contains(address)))
         };
         let Some(table) = self.table() else { return (acls.min(Maybe), Via::Nat) };
         if far.iter().all(local) {
-            return (acls.min(self.into_range(net, ports)), Via::Local);
+            return (acls.min(self.inside_range(net, ports)), Via::Local);
         }
         if far.iter().any(local) {
             return (acls.min(Maybe), Via::Local);
