@@ -10,18 +10,37 @@ use serde_json::{Map, Value, json};
 
 use crate::cargo::{cargo, metadata, run};
 
-/// Workspaces in the specs.
-const SIZES: [usize; 3] = [1, 10, 100];
+/// What is measured together.
+struct Bench {
+    /// Workspaces in the specs.
+    sizes: [usize; 3],
+    /// In this order: name, arguments after the program, and the exit code it has.
+    commands: &'static [(&'static str, &'static [&'static str], i32)],
+}
+
+/// The commands that change something.
+const APPLY: Bench = Bench {
+    sizes: [1, 10, 100],
+    commands: &[
+        ("validate", &["validate"], 0),
+        ("plan", &["plan", "--detailed-exitcode"], 2),
+        ("apply", &["apply", "--yes"], 0),
+        ("plan (no-op)", &["plan", "--detailed-exitcode"], 0),
+    ],
+};
+
+/// The check, and what it takes to read a spec.
+const CHECK: Bench = Bench {
+    sizes: [1, 100, 1000],
+    commands: &[
+        ("validate", &["validate"], 0),
+        ("check", &["check"], 0),
+        ("check (JSON)", &["check", "--format", "json"], 0),
+    ],
+};
+
 /// Workspaces that share a VPC.
 const PER_VPC: usize = 10;
-/// What is measured, in this order: name, arguments after the program, and the exit code it has.
-const COMMANDS: [(&str, &[&str], i32); 4] = [
-    ("validate", &["validate"], 0),
-    ("plan", &["plan", "--detailed-exitcode"], 2),
-    ("apply", &["apply", "--yes"], 0),
-    ("plan (no-op)", &["plan", "--detailed-exitcode"], 0),
-];
-
 struct Figures {
     time: Duration,
     /// The most memory it ever had, in KiB; `None` where the system does not tell.
@@ -30,34 +49,66 @@ struct Figures {
 
 /// Builds the program, measures it, and prints a table.
 pub(crate) fn run_all(release: bool) -> Result<()> {
-    let profile: &[&str] = if release { &["--release"] } else { &[] };
-    run(cargo("build").args(["--package", "dbxctl", "--locked"]).args(profile))?;
-    let folder = if release { "release" } else { "debug" };
-    let program = metadata()?.target_directory.join(folder).join("dbxctl");
-    let mut table = Vec::new();
-    for size in SIZES {
-        table.push(measure_all(&program, size)?);
-    }
-    print(&table);
-    Ok(())
+    APPLY.run(release)
 }
 
-/// All commands on a spec of that size, from an empty cloud on.
-fn measure_all(program: &Path, workspaces: usize) -> Result<Vec<Figures>> {
-    let folder = Scratch::new(workspaces)?;
-    let file = folder.0.join("spec.json");
-    fs::write(&file, spec(workspaces).to_string())?;
-    let one = |(_, arguments, code): &(&str, &[&str], i32)| {
-        let mut command = Command::new(program);
-        command
-            .args(*arguments)
-            .arg(&file)
-            .args(["--cloud", "sandbox", "--state-dir"])
-            .arg(&folder.0)
-            .env("DBXCTL_SANDBOX_PROFILE", "instant");
-        measure(&mut command, *code)
-    };
-    COMMANDS.iter().map(one).collect()
+/// The same for the check alone.
+pub(crate) fn run_check(release: bool) -> Result<()> {
+    CHECK.run(release)
+}
+
+impl Bench {
+    fn run(&self, release: bool) -> Result<()> {
+        let profile: &[&str] = if release { &["--release"] } else { &[] };
+        run(cargo("build").args(["--package", "dbxctl", "--locked"]).args(profile))?;
+        let folder = if release { "release" } else { "debug" };
+        let program = metadata()?.target_directory.join(folder).join("dbxctl");
+        let mut table = Vec::new();
+        for size in self.sizes {
+            table.push(self.measure_all(&program, size)?);
+        }
+        self.print(&table);
+        Ok(())
+    }
+
+    /// All commands on a spec of that size, from an empty cloud on.
+    fn measure_all(&self, program: &Path, workspaces: usize) -> Result<Vec<Figures>> {
+        let folder = Scratch::new(workspaces)?;
+        let file = folder.0.join("spec.json");
+        fs::write(&file, spec(workspaces).to_string())?;
+        let one = |(_, arguments, code): &(&str, &[&str], i32)| {
+            let mut command = Command::new(program);
+            command
+                .args(*arguments)
+                .arg(&file)
+                .args(["--cloud", "sandbox", "--state-dir"])
+                .arg(&folder.0)
+                .env("DBXCTL_SANDBOX_PROFILE", "instant");
+            measure(&mut command, *code)
+        };
+        self.commands.iter().map(one).collect()
+    }
+    /// Figures by command and size, and how they grow over the last step of size.
+    fn print(&self, table: &[Vec<Figures>]) {
+        let titles: Vec<String> = self.sizes.iter().map(|n| format!("{n} workspaces")).collect();
+        let growth = match self.sizes {
+            [.., before, last] => format!("{last} : {before}"),
+        };
+        println!(
+            "{:<14}{}{growth:>16}",
+            "",
+            titles.iter().map(|t| format!("{t:>24}")).collect::<String>()
+        );
+        for (row, (name, ..)) in self.commands.iter().enumerate() {
+            let figures: Vec<&Figures> = table.iter().map(|column| &column[row]).collect();
+            let cells: String = figures.iter().map(|f| format!("{:>24}", cell(f))).collect();
+            let ratio = match figures[..] {
+                [.., before, last] => last.time.as_secs_f64() / before.time.as_secs_f64(),
+                _ => 1.0,
+            };
+            println!("{name:<14}{cells}{:>16}", format!("{ratio:.1} x"));
+        }
+    }
 }
 
 /// Runs the command to its end.
@@ -115,28 +166,6 @@ fn spec(workspaces: usize) -> Value {
         "vpcs": vpcs,
         "workspaces": all,
     })
-}
-
-/// Figures by command and size, and how they grow over the last step of size.
-fn print(table: &[Vec<Figures>]) {
-    let titles: Vec<String> = SIZES.iter().map(|n| format!("{n} workspaces")).collect();
-    let growth = match SIZES {
-        [.., before, last] => format!("{last} : {before}"),
-    };
-    println!(
-        "{:<14}{}{growth:>16}",
-        "",
-        titles.iter().map(|t| format!("{t:>24}")).collect::<String>()
-    );
-    for (row, (name, ..)) in COMMANDS.iter().enumerate() {
-        let figures: Vec<&Figures> = table.iter().map(|column| &column[row]).collect();
-        let cells: String = figures.iter().map(|f| format!("{:>24}", cell(f))).collect();
-        let ratio = match figures[..] {
-            [.., before, last] => last.time.as_secs_f64() / before.time.as_secs_f64(),
-            _ => 1.0,
-        };
-        println!("{name:<14}{cells}{:>16}", format!("{ratio:.1} x"));
-    }
 }
 
 fn cell(figures: &Figures) -> String {

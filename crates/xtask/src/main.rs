@@ -24,7 +24,9 @@ const USAGE: &str = "\
 usage: cargo xtask <verb>
 
   test                 build everything and run all tests; makes .venv when needed
-  bench [--release]    measure time and memory by size of the spec; prints a table
+  bench [check] [--release]
+                       measure time and memory by size of the spec, of all commands or of the check
+                       alone; prints a table
   schemas [--check]    write schemas/*.schema.json, or say which are stale
   catalogue [--check]  write specs/kinds.md and specs/rules.md, or say which are stale";
 
@@ -45,6 +47,8 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["test"] => test::run_all(),
         ["bench"] => bench::run_all(false),
         ["bench", "--release"] => bench::run_all(true),
+        ["bench", "check"] => bench::run_check(false),
+        ["bench", "check", "--release"] => bench::run_check(true),
         ["schemas"] => generated::write(&schemas::files()?),
         ["schemas", "--check"] => generated::check(&schemas::files()?, "cargo xtask schemas"),
         ["catalogue"] => generated::write(&catalogue::files()?),
