@@ -75,7 +75,8 @@ impl Bench {
     fn measure_all(&self, program: &Path, workspaces: usize) -> Result<Vec<Figures>> {
         let folder = Scratch::new(workspaces)?;
         let file = folder.0.join("spec.json");
-        fs::write(&file, spec(workspaces).to_string())?;
+        // Lines as people write them: a column in one long line takes a look at all of it.
+        fs::write(&file, format!("{:#}", spec(workspaces)))?;
         let one = |(_, arguments, code): &(&str, &[&str], i32)| {
             let mut command = Command::new(program);
             command
