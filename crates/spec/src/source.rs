@@ -63,36 +63,80 @@ pub(crate) struct Span {
     pub(crate) end: usize,
 }
 
-/// The files being loaded, with their line starts.
+/// The files being loaded.
 pub(crate) struct Sources<'a> {
-    files: Vec<(&'a str, Arc<str>, Vec<usize>)>,
+    files: Vec<Indexed<'a>>,
+}
+
+/// A file and what finds places in it quickly, also when it is one long line.
+struct Indexed<'a> {
+    text: &'a str,
+    name: Arc<str>,
+    /// Where each line starts.
+    lines: Vec<usize>,
+    /// The characters that start before each [`STRIDE`] bytes.
+    characters: Vec<usize>,
+}
+
+/// Bytes from one count of characters to the next.
+const STRIDE: usize = 1024;
+
+impl<'a> Indexed<'a> {
+    fn new(file: &'a SourceFile) -> Self {
+        let text = file.text.as_str();
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        let (mut characters, mut count) = (Vec::new(), 0);
+        for (at, character) in text.char_indices() {
+            while characters.len() * STRIDE <= at {
+                characters.push(count);
+            }
+            count += shown(character);
+        }
+        Indexed { text, name: Arc::from(file.name.as_str()), lines, characters }
+    }
+
+    /// The characters before a place.
+    fn before(&self, at: usize) -> usize {
+        let Some(stride) = (at / STRIDE).min(self.characters.len()).checked_sub(1) else {
+            return self.text[..at].chars().map(shown).sum();
+        };
+        // The character in which a stride begins is counted before it.
+        let mut from = stride * STRIDE;
+        while !self.text.is_char_boundary(from) {
+            from += 1;
+        }
+        self.characters[stride] + self.text[from..at].chars().map(shown).sum::<usize>()
+    }
+}
+
+/// Whether a character has a column: a byte order mark has none.
+fn shown(character: char) -> usize {
+    usize::from(character != '\u{feff}')
 }
 
 impl<'a> Sources<'a> {
     pub(crate) fn new(files: &'a [SourceFile]) -> Self {
-        let index = |file: &'a SourceFile| {
-            let breaks = file.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-            let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
-            (file.text.as_str(), Arc::from(file.name.as_str()), lines)
-        };
-        Self { files: files.iter().map(index).collect() }
+        Self { files: files.iter().map(Indexed::new).collect() }
     }
 
     /// The source text under a span.
     pub(crate) fn text(&self, span: Span) -> &'a str {
-        self.files.get(span.source).and_then(|file| file.0.get(span.start..span.end)).unwrap_or("")
+        self.files
+            .get(span.source)
+            .and_then(|file| file.text.get(span.start..span.end))
+            .unwrap_or("")
     }
 
     pub(crate) fn place(&self, span: Span) -> Place {
-        let Some((text, name, lines)) = self.files.get(span.source) else {
+        let Some(file) = self.files.get(span.source) else {
             return Place { file: "".into(), line: 1, column: 1, span: 0..0, source: span.source };
         };
-        let start = floor(text, span.start);
-        let end = floor(text, span.end).max(start);
-        let line = lines.partition_point(|at| *at <= start).max(1);
-        let before = &text[lines[line - 1]..start];
-        let column = 1 + before.chars().filter(|c| *c != '\u{feff}').count();
-        Place { file: name.clone(), line, column, span: start..end, source: span.source }
+        let start = floor(file.text, span.start);
+        let end = floor(file.text, span.end).max(start);
+        let line = file.lines.partition_point(|at| *at <= start).max(1);
+        let column = 1 + file.before(start) - file.before(file.lines[line - 1]);
+        Place { file: file.name.clone(), line, column, span: start..end, source: span.source }
     }
 }
 
@@ -103,4 +147,33 @@ fn floor(text: &str, at: usize) -> usize {
         at -= 1;
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As one would count by hand, wherever strides and characters begin.
+    #[test]
+    fn columns_count_characters() {
+        let mut text = "\u{feff}".to_owned();
+        for n in 0..900 {
+            text += if n % 7 == 0 { "é" } else { "ab𝄞c" };
+            if n % 450 == 449 {
+                text.push('\n');
+            }
+        }
+        let files = [SourceFile { name: "f".to_owned(), text: text.clone() }];
+        let sources = Sources::new(&files);
+        let (mut line, mut column) = (1, 1);
+        for (at, character) in text.char_indices() {
+            let place = sources.place(Span { source: 0, start: at, end: at });
+            assert_eq!((place.line, place.column), (line, column), "{at}");
+            match character {
+                '\n' => (line, column) = (line + 1, 1),
+                '\u{feff}' => {}
+                _ => column += 1,
+            }
+        }
+    }
 }
