@@ -71,7 +71,7 @@ fn what_is_accepted_is_in_the_plan() {
     assert!(planned.stdout.contains(told), "{}", planned.stdout);
     assert!(stack.run(&["show", plan], 0).stdout.contains(told));
     let saved = parsed(&std::fs::read_to_string(plan).expect("it was saved"));
-    let [accepted] = saved["accepted"].as_array().expect("a list").as_slice() else {
+    let [accepted] = saved["checked"]["accepted"].as_array().expect("a list").as_slice() else {
         panic!("{saved:#}")
     };
     assert_eq!(
@@ -83,6 +83,23 @@ fn what_is_accepted_is_in_the_plan() {
     let shown = stack.run(&["check", &path, "--info"], 0).stdout;
     assert!(shown.contains("accepted error DBX-RTE-008"), "{shown}");
     assert!(shown.contains("info DBX-CHK-002"), "{shown}");
+}
+
+/// A plan that moves nodes tells how many there is room for, now and then.
+#[test]
+fn a_plan_tells_how_much_room_there_will_be() {
+    let stack = Stack::new("instant");
+    let small = stack.write("small.json", &spec(&["wk1"]));
+    assert!(!stack.run(&["plan", &small], 0).stdout.contains("room:"), "there is nothing yet");
+    stack.run(&["apply", &small, "--yes"], 0);
+    let mut large = spec(&["wk1", "wk2"]);
+    large["workspaces"]["wk1"]["subnets"] = json!({ "nodes_per_zone": 2000, "block": 1 });
+    let large = stack.write("large.json", &large);
+    let told = "room: wk1 has room for 1018 nodes now and for 4090 then\n";
+    let plan = stack.run(&["plan", &large], 0).stdout;
+    assert!(plan.contains(told) && !plan.contains("room: wk2"), "{plan}");
+    stack.run(&["apply", &large, "--yes"], 0);
+    assert!(stack.run(&["plan", &large], 0).stdout.starts_with("No changes."));
 }
 
 /// What the spec requires is proven or refused.

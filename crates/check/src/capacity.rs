@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use facts::subnets as sizes;
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use spec::{Spec, Subnets};
 
 use crate::topology::{Key, Reach, Subnet, Topology, Vpc};
@@ -75,6 +75,31 @@ pub struct WorkspaceRoom {
     pub peak: Option<u32>,
     /// Whether nodes of other workspaces live in some of its subnets.
     pub shared: bool,
+}
+
+/// Room for the nodes of one workspace, now and after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoomChange {
+    pub workspace: String,
+    /// Nodes in all zones together.
+    pub now: u32,
+    pub then: u32,
+}
+
+impl Capacity {
+    /// The workspaces that have room both now and then, and not the same.
+    pub fn changes(&self, then: &Capacity) -> Vec<RoomChange> {
+        let rooms = |capacity: &'_ Capacity| -> BTreeMap<String, u32> {
+            capacity.workspaces.iter().map(|w| (w.workspace.clone(), w.nodes)).collect()
+        };
+        let then = rooms(then);
+        let changed = rooms(self).into_iter().filter_map(|(workspace, now)| {
+            let then = *then.get(&workspace).filter(|then| **then != now)?;
+            Some(RoomChange { workspace, now, then })
+        });
+        changed.collect()
+    }
 }
 
 /// Subnets that are too small for all workspaces in them.

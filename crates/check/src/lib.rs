@@ -23,7 +23,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use spec::Spec;
 
-pub use capacity::{Capacity, Overlap, Shortage, SubnetRoom, VpcRoom, WorkspaceRoom, capacity};
+pub use capacity::{
+    Capacity, Overlap, RoomChange, Shortage, SubnetRoom, VpcRoom, WorkspaceRoom, capacity,
+};
 pub use finding::{Finding, Severity};
 pub use limits::{Limit, Used, limits};
 pub use rules::{Broken, Case, Decided, Rule, all as rules};

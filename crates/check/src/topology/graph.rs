@@ -413,7 +413,8 @@ impl<'a> Reader<'a> {
         topology.registrations = registrations.map(|c| (c.registration.clone(), c)).collect();
         for (address, node) in self.nodes("databricks.workspace") {
             let Some(workspace) = self.fields::<WorkspaceFields>(address, node) else { continue };
-            let network = workspace.network.and_then(|n| self.get::<NetworkFields>(&n));
+            let network = workspace.network.map(|n| self.key(n));
+            let network = network.and_then(|n| self.get::<NetworkFields>(&n));
             let Some(network) = network else { continue };
             let access = match workspace.private_access {
                 None => Access::Public,

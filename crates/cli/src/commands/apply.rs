@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::check::{Accepted, Passed, pass};
+use super::check::{Checked, Passed, pass};
 use super::plan::{Touched, decide, is_saved, open, read_world, touched};
 use super::signals::{self, Received};
 use crate::args::Global;
@@ -133,19 +133,19 @@ async fn plan_and_do(job: Job<'_>, held: &Held<'_>, session: &Session, yes: bool
     let Job { target, graph, checked, verb } = job;
     let state = held.peek(State::clone);
     let world = held.unless_stopped(read_world(session, graph, &state)).await?;
-    let accepted: Vec<Accepted> = match checked {
-        Some((loaded, passed)) => passed.again(loaded, &world)?.accepted(),
-        None => Vec::new(),
+    let checked = match checked {
+        Some((loaded, passed)) => passed.again(loaded, &world)?.told(loaded, &state),
+        None => Checked::default(),
     };
     let plan = decide(graph, &state, &world)?;
     if plan.is_empty() {
         let outcome = act(&plan, held, session).await?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
-        render::result(&render::plan(&plan, &Touched::new(), &accepted));
+        render::result(&render::plan(&plan, &Touched::new(), &checked));
         return Ok(Exit::Done);
     }
     let used_by = touched(session, &plan, graph, &state).await?;
-    render::note(&render::plan(&plan, &used_by, &accepted));
+    render::note(&render::plan(&plan, &used_by, &checked));
     if !yes {
         let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
         let question = format!("To {verb} this, type `{word}`: ");

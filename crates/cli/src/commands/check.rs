@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use check::{Capacity, Finding, Limit, Location, Report, Severity, proof::Proof};
-use engine::{Role, World};
+use check::proof::Proof;
+use check::topology::Topology;
+use check::{Capacity, Finding, Limit, Location, Report, RoomChange, Severity};
+use engine::{Role, State, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spec::{Diagnostic, Mistake, closest};
@@ -135,6 +137,25 @@ impl<'a> Answer<'a> {
     }
 }
 
+/// What a plan keeps of the check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checked {
+    /// What was found and the spec accepts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) accepted: Vec<Accepted>,
+    /// Workspaces that get room for more nodes, or for fewer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) room: Vec<RoomChange>,
+}
+
+impl Checked {
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.accepted.is_empty() && self.room.is_empty()
+    }
+}
+
 /// A finding the spec accepts, as a plan keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -187,8 +208,17 @@ impl Passed {
         Ok(now)
     }
 
+    /// What a plan tells of it, for what exists as the state knows it.
+    pub(crate) fn told(&self, loaded: &Loaded, state: &State) -> Checked {
+        let spec = &loaded.written.spec;
+        let world = World::remembered(state);
+        let now = Topology::of(&spec.region, &state.as_used(), &world);
+        let room = check::capacity(spec, &now).changes(&self.report.capacity);
+        Checked { accepted: self.accepted(), room }
+    }
+
     /// What the spec accepts of what was found.
-    pub(crate) fn accepted(&self) -> Vec<Accepted> {
+    fn accepted(&self) -> Vec<Accepted> {
         let accepted = |finding: &Finding| {
             Some(Accepted {
                 rule: finding.rule.to_owned(),

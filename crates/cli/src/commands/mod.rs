@@ -12,7 +12,7 @@ mod state;
 mod validate;
 mod whoami;
 
-pub(crate) use check::Accepted;
+pub(crate) use check::{Accepted, Checked};
 pub(crate) use plan::Touched;
 
 use clap::CommandFactory;

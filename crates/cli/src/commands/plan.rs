@@ -8,7 +8,7 @@ use engine::{Action, Address, Graph, LastAsked, Plan, Problem, State, World};
 use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
-use super::check::{Accepted, pass};
+use super::check::{Checked, pass};
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
@@ -31,9 +31,9 @@ pub(crate) struct PlanFile {
     /// Who stands on what is changed, when that are more than the object's own workspace.
     #[serde(default, skip_serializing_if = "Touched::is_empty")]
     pub(crate) used_by: Touched,
-    /// What `dbxctl check` found and the spec accepts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) accepted: Vec<Accepted>,
+    /// What the check tells besides.
+    #[serde(default, skip_serializing_if = "Checked::is_empty")]
+    pub(crate) checked: Checked,
 }
 
 pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
@@ -45,7 +45,7 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
     let changes = !file.plan.is_empty();
     match options.format {
         Format::Human if options.drift_only => render::result(&render::drift(&file.plan)),
-        Format::Human => render::result(&render::plan(&file.plan, &file.used_by, &file.accepted)),
+        Format::Human => render::result(&render::plan(&file.plan, &file.used_by, &file.checked)),
         Format::Json => render::result(&json(&file)),
     }
     if let Some(path) = &options.out {
@@ -60,11 +60,12 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
 async fn compare(loaded: Loaded, offline: bool) -> Result<PlanFile> {
     let passed = pass(&loaded)?;
     let Loaded { graph, target, .. } = &loaded;
-    let (plan, used_by, passed) = if offline {
+    let (plan, used_by, checked) = if offline {
         let state = state_place(target).await?.read().await?;
         let world = World::remembered(&state);
         let passed = passed.again(&loaded, &world)?;
-        (decide(graph, &state, &world)?, Touched::new(), passed)
+        let checked = passed.told(&loaded, &state);
+        (decide(graph, &state, &world)?, Touched::new(), checked)
     } else {
         let access = sign_in(target).await?;
         let state = access.state.read().await?;
@@ -73,9 +74,9 @@ async fn compare(loaded: Loaded, offline: bool) -> Result<PlanFile> {
         let passed = passed.again(&loaded, &world)?;
         let plan = decide(graph, &state, &world)?;
         let used_by = touched(&session, &plan, graph, &state).await?;
-        (plan, used_by, passed)
+        (plan, used_by, passed.told(&loaded, &state))
     };
-    Ok(PlanFile { target: loaded.target, plan, used_by, accepted: passed.accepted() })
+    Ok(PlanFile { target: loaded.target, plan, used_by, checked })
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
@@ -120,7 +121,7 @@ async fn drift(Loaded { graph, target, .. }: Loaded) -> Result<PlanFile> {
     let asked = LastAsked::of(&state, kinds()).map_err(|problems| refused(&problems))?;
     let world = read_world(&session, &asked.graph, &asked.state).await?;
     let plan = engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))?;
-    Ok(PlanFile { target, plan, used_by: Touched::new(), accepted: Vec::new() })
+    Ok(PlanFile { target, plan, used_by: Touched::new(), checked: Checked::default() })
 }
 
 fn refused(problems: &[Problem]) -> Fail {

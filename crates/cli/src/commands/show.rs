@@ -11,7 +11,7 @@ pub(crate) async fn run(plan: Option<&Path>, files: &[PathBuf], global: &Global)
     let text = match plan {
         Some(path) => {
             let file = open(path)?;
-            render::plan(&file.plan, &file.used_by, &file.accepted)
+            render::plan(&file.plan, &file.used_by, &file.checked)
         }
         None => {
             let loaded = setup::load(files, global)?;

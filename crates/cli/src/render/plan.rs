@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use check::RoomChange;
 use engine::{
     Action, Consequence, Effect, Group, Headline, Impact, Move, Plan, PlannedChange, Step, Why,
     as_output,
@@ -11,11 +12,11 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::{Ink, paint, style};
-use crate::commands::{Accepted, Touched};
+use crate::commands::{Accepted, Checked, Touched};
 
 /// The whole plan as text: headlines with their steps, everything else by group, the figures.
-pub(crate) fn plan(plan: &Plan, used_by: &Touched, accepted: &[Accepted]) -> String {
-    let notes = notes(plan) + &self::accepted(accepted);
+pub(crate) fn plan(plan: &Plan, used_by: &Touched, checked: &Checked) -> String {
+    let notes = notes(plan) + &accepted(&checked.accepted) + &room(&checked.room);
     if plan.is_empty() {
         return format!(
             "No changes. {} resources of `{}` are as the spec says.\n{notes}",
@@ -111,6 +112,14 @@ fn accepted(accepted: &[Accepted]) -> String {
         format!("accepted: {rule}: {message}{more}\n      because {reason}\n")
     };
     accepted.chunk_by(alike).map(text).collect()
+}
+
+fn room(changes: &[RoomChange]) -> String {
+    let line = |change: &RoomChange| {
+        let RoomChange { workspace, now, then } = change;
+        format!("room: {workspace} has room for {now} nodes now and for {then} then\n")
+    };
+    changes.iter().map(line).collect()
 }
 
 fn notes(plan: &Plan) -> String {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::graph::{Graph, Group};
+use crate::graph::{Graph, Group, Node, Role};
 use crate::value::Address;
 
 /// The version of the state file this code writes.
@@ -252,6 +252,18 @@ impl State {
             }
         }
         (state, moves)
+    }
+
+    /// Everything that exists as far as is known, as objects somebody uses: nothing is wanted of them.
+    pub fn as_used(&self) -> Graph {
+        let mut graph = Graph::new(&self.stack);
+        for (address, record) in &self.resources {
+            let Some(id) = &record.id else { continue };
+            let role = Role::Used { id: id.clone(), expect: Vec::new() };
+            let node = Node { group: record.group.clone(), role, after: BTreeSet::new() };
+            graph.nodes.insert(address.clone(), node);
+        }
+        graph
     }
 
     /// Every id at an address: the present one and those deposed.
