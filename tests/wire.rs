@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::clouds::{ACCOUNT, AWS_ACCOUNT, Clouds, Moto, examples};
+use crate::clouds::{ACCOUNT, AWS_ACCOUNT, Clouds, Moto, examples, top};
 use crate::proxy::{Fault, Side};
 
 /// moto as published is the independent opinion about requests, answers, ids and tags.
@@ -24,6 +24,21 @@ fn examples_come_and_go_on_a_stricter_moto() {
     for example in examples() {
         comes_and_goes(&Run::of_example(Moto::Patched, &example));
     }
+}
+
+/// What is only used is judged once it has been read, and still before anything is touched.
+#[test]
+fn a_used_network_without_a_way_out_is_refused() {
+    let run = Run::of_example(Moto::AsIs, &top().join("examples/existing-vpc.yaml"));
+    run.dbxctl("plan", &["--detailed-exitcode"]).expect(2);
+    run.clouds.verify(&["close", &run.file("spec.json")]).expect(0);
+    run.clouds.journal.clear();
+    for (verb, options) in [("plan", &[][..]), ("apply", &["--yes"])] {
+        let refused = run.dbxctl(verb, options).expect(3).stderr;
+        let told = refused.contains("DBX-RTE-008") && refused.contains("METASTORE");
+        assert!(told, "{refused}");
+    }
+    assert!(run.clouds.journal.calls().iter().all(|call| !call.mutating));
 }
 
 /// Refreshing costs calls per type, not per object. IAM and S3 have no reads of many at once.

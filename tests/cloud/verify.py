@@ -8,6 +8,7 @@
                                        without one, that nothing is there
     verify.py fill BUCKET              puts more into the bucket than one call can delete
     verify.py bucket NAME              makes a bucket that keeps versions
+    verify.py close SPEC.json          takes the way out of the route tables that are only used
     verify.py marks SPEC.json          prints what is there, by mark or name and without ids: two
                                        clouds that had the same spec print the same
     verify.py mutations                prints the names of what can be changed behind dbxctl's back
@@ -707,6 +708,14 @@ def fill(bucket):
     s3.put_bucket_policy(Bucket=bucket, Policy=policy)
 
 
+def close(spec):
+    """Takes the way out of every route table that the spec only uses."""
+    ec2 = Aws(spec["region"]).ec2
+    for vpc in spec["vpcs"].values():
+        for table in vpc.get("use", {}).get("route_tables", []):
+            ec2.delete_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE)
+
+
 def before(path):
     path = os.path.join(os.path.dirname(path), "before.json")
     return json.load(open(path, encoding="utf-8")) if os.path.exists(path) else {}
@@ -727,6 +736,8 @@ def main(arguments):
             empty(json.load(open(path, encoding="utf-8")), before(path))
         case ["fill", name]:
             fill(name)
+        case ["close", path]:
+            close(json.load(open(path, encoding="utf-8")))
         case ["marks", path]:
             output.append(marks(json.load(open(path, encoding="utf-8"))))
         case ["mutations"]:
