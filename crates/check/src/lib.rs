@@ -10,6 +10,7 @@
 mod capacity;
 mod finding;
 mod limits;
+mod pattern;
 mod place;
 pub mod proof;
 mod rules;

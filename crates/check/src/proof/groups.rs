@@ -55,26 +55,9 @@ pub(super) enum To<'a> {
     /// Some public address; of S3 in the region of the VPC or not.
     Public { s3: bool },
     /// Somebody with known groups, in a range that may not have been read.
-    Member { range: Option<Ipv4Net>, groups: &'a dyn Carried },
+    Member { range: Option<Ipv4Net>, groups: &'a BTreeSet<Key> },
     /// All of a range.
     Range(Ipv4Net),
-}
-
-/// The groups something carries.
-pub(super) trait Carried: std::fmt::Debug {
-    fn keys(&self) -> Box<dyn Iterator<Item = &Key> + '_>;
-}
-
-impl Carried for BTreeSet<Key> {
-    fn keys(&self) -> Box<dyn Iterator<Item = &Key> + '_> {
-        Box::new(self.iter())
-    }
-}
-
-impl Carried for Vec<Key> {
-    fn keys(&self) -> Box<dyn Iterator<Item = &Key> + '_> {
-        Box::new(self.iter())
-    }
 }
 
 /// What security groups say to a call.
@@ -109,9 +92,13 @@ impl<'a> Side<'a> {
         self.by_group.values().flatten().chain(&self.by_range).copied()
     }
 
-    fn member(&self, groups: &dyn Carried, call: Call) -> Option<&'a Rule> {
+    fn member<'k>(
+        &self,
+        groups: impl IntoIterator<Item = &'k Key>,
+        call: Call,
+    ) -> Option<&'a Rule> {
         let rules = |group: &Key| self.by_group.get(group.as_str()).into_iter().flatten();
-        groups.keys().find_map(|g| rules(g).find(|rule| call.fits(rule)).copied())
+        groups.into_iter().find_map(|g| rules(g).find(|rule| call.fits(rule)).copied())
     }
 
     fn ranges(&self, call: Call) -> impl Iterator<Item = &'a Rule> {
@@ -140,17 +127,12 @@ impl<'a> Groups<'a> {
     }
 
     /// Whether the groups of the nodes let a call out. Several rules may share its ports.
-    pub(super) fn egress(&self, nodes: &Vec<Key>, vpc: &[Ipv4Net], call: Call, to: To<'_>) -> Said {
-        let said = self.egress_at_once(nodes, vpc, call, to);
-        if matches!(said, Said::Yes(..)) {
-            return said;
-        }
+    pub(super) fn egress(&self, nodes: &[Key], vpc: &[Ipv4Net], call: Call, to: To<'_>) -> Said {
         let sides = nodes.iter().filter_map(|key| Some(&self.0.get(key.as_str())?.egress));
-        let parts = call.parts(sides);
-        together(parts, said, |part| self.egress_at_once(nodes, vpc, part, to))
+        in_parts(call, sides, |part| self.egress_at_once(nodes, vpc, part, to))
     }
 
-    fn egress_at_once(&self, nodes: &Vec<Key>, vpc: &[Ipv4Net], call: Call, to: To<'_>) -> Said {
+    fn egress_at_once(&self, nodes: &[Key], vpc: &[Ipv4Net], call: Call, to: To<'_>) -> Said {
         let mut unclear = None;
         for key in nodes {
             let Some(table) = self.0.get(key.as_str()) else {
@@ -190,23 +172,18 @@ impl<'a> Groups<'a> {
     pub(super) fn ingress(
         &self,
         endpoint: &BTreeSet<Key>,
-        nodes: &Vec<Key>,
+        nodes: &[Key],
         subnet: Option<Ipv4Net>,
         call: Call,
     ) -> Said {
-        let said = self.ingress_at_once(endpoint, nodes, subnet, call);
-        if matches!(said, Said::Yes(..)) {
-            return said;
-        }
         let sides = endpoint.iter().filter_map(|key| Some(&self.0.get(key.as_str())?.ingress));
-        let parts = call.parts(sides);
-        together(parts, said, |part| self.ingress_at_once(endpoint, nodes, subnet, part))
+        in_parts(call, sides, |part| self.ingress_at_once(endpoint, nodes, subnet, part))
     }
 
     fn ingress_at_once(
         &self,
         endpoint: &BTreeSet<Key>,
-        nodes: &Vec<Key>,
+        nodes: &[Key],
         subnet: Option<Ipv4Net>,
         call: Call,
     ) -> Said {
@@ -269,8 +246,17 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// What is said to all parts of a call; `whole` is what was said to it at once.
-fn together(parts: Vec<Call>, whole: Said, ask: impl Fn(Call) -> Said) -> Said {
+/// What is said to a call; where no rule has all of its ports, to every part of them.
+fn in_parts<'s>(
+    call: Call,
+    sides: impl Iterator<Item = &'s Side<'s>>,
+    ask: impl Fn(Call) -> Said,
+) -> Said {
+    let whole = ask(call);
+    if matches!(whole, Said::Yes(..)) {
+        return whole;
+    }
+    let parts = call.parts(sides);
     if parts.len() < 2 {
         return whole;
     }

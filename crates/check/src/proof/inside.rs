@@ -45,13 +45,14 @@ pub(super) fn other_nodes(w: &mut Walk<'_, '_>) -> Passed<Via> {
     w.pass(Step::Route, &nodes.vpc, "local route".to_owned());
     // By key, so that the order in which a spec lists them decides nothing.
     let subnets: BTreeSet<&Key> = nodes.subnets.iter().collect();
+    let groups: BTreeSet<Key> = nodes.groups.iter().cloned().collect();
     for subnet in &subnets {
         let range = prover.range(subnet);
         for call in EVERYTHING {
-            w.egress(call, To::Member { range, groups: &nodes.groups }, "other nodes")?;
+            w.egress(call, To::Member { range, groups: &groups }, "other nodes")?;
         }
     }
-    w.admits_itself(&subnets)?;
+    w.admits_itself(&groups, &subnets)?;
     for subnet in subnets {
         for call in EVERYTHING {
             w.acls_both_ways(call, subnet)?;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use kinds::policy::{Policy, Principal, Statement};
 
+use crate::pattern::{self, Case};
+
 /// One thing that must be allowed.
 #[derive(Debug, Clone)]
 pub(super) struct Need {
@@ -96,25 +98,18 @@ pub(crate) fn allows_everything(policy: &Policy) -> bool {
 }
 
 fn applies(statement: &Statement, need: &Need) -> Holds {
-    let listed = |set: &BTreeSet<String>, text: &str, fold: bool| {
-        set.iter().any(|pattern| {
-            if fold {
-                like(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
-            } else {
-                like(pattern, text)
-            }
-        })
+    let either = |set: &BTreeSet<String>, not: &BTreeSet<String>, text: &str, case| {
+        let listed = |set: &BTreeSet<String>| set.iter().any(|p| pattern::fits(p, text, case));
+        Holds::of(listed(set) || (!not.is_empty() && !listed(not)))
     };
-    let either = |set, not: &BTreeSet<String>, text: &str, fold| {
-        Holds::of(listed(set, text, fold) || (!not.is_empty() && !listed(not, text, fold)))
-    };
-    let action = either(&statement.actions, &statement.not_actions, need.action, true);
-    let resource = either(&statement.resources, &statement.not_resources, &need.resource, false);
+    let action = either(&statement.actions, &statement.not_actions, need.action, Case::Ignored);
+    let resource =
+        either(&statement.resources, &statement.not_resources, &need.resource, Case::Counts);
     action.and(resource).and(principal(statement, need)).and(conditions(statement, need))
 }
 
 fn principal(statement: &Statement, need: &Need) -> Holds {
-    let any = |set: &std::collections::BTreeSet<Principal>| {
+    let any = |set: &BTreeSet<Principal>| {
         set.iter().map(|p| is_caller(p, need)).fold(Holds::No, Holds::or)
     };
     if statement.not_principals.is_empty() {
@@ -159,7 +154,7 @@ fn conditions(statement: &Statement, need: &Need) -> Holds {
                 continue;
             };
             let equal = || values.iter().any(|v| v == actual);
-            let similar = || values.iter().any(|v| like(v, actual));
+            let similar = || values.iter().any(|v| pattern::fits(v, actual, Case::Counts));
             all = all.and(match operator {
                 "StringEquals" => Holds::of(equal()),
                 "StringNotEquals" => Holds::of(!equal()),
@@ -170,34 +165,6 @@ fn conditions(statement: &Statement, need: &Need) -> Holds {
         }
     }
     all
-}
-
-/// Whether text fits a pattern with `*` and `?`.
-fn like(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                back = Some((p + 1, t));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match back {
-                Some((after, from)) => {
-                    back = Some((after, from + 1));
-                    p = after;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 #[cfg(test)]
@@ -238,15 +205,5 @@ mod tests {
             "Action":"*","Resource":"*"}}"#;
         assert_eq!(says(root, &get()), Judged::Allowed);
         assert!(!allows_everything(&Policy::from_json(root).expect("a policy")));
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, text) in [("*", ""), ("a*c", "abbc"), ("a?c", "abc"), ("s3:*", "s3:Get")] {
-            assert!(like(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [("", "a"), ("a*c", "abcd"), ("a?", "a"), ("b/x*", "b/*")] {
-            assert!(!like(pattern, text), "{pattern} {text}");
-        }
     }
 }

@@ -31,7 +31,7 @@ impl Walk<'_, '_> {
                 let peer = match to {
                     To::Public { .. } => "0.0.0.0/0".to_owned(),
                     To::Range(range) => range.to_string(),
-                    To::Member { range, groups } => match (groups.keys().next(), range) {
+                    To::Member { range, groups } => match (groups.first(), range) {
                         (Some(group), _) => format!("`{group}`"),
                         (None, Some(range)) => range.to_string(),
                         (None, None) => "the endpoint".to_owned(),
@@ -104,13 +104,16 @@ impl Walk<'_, '_> {
     }
 
     /// Whether nodes admit nodes, on every port.
-    pub(in crate::proof) fn admits_itself(&mut self, subnets: &BTreeSet<&Key>) -> Passed {
+    pub(in crate::proof) fn admits_itself(
+        &mut self,
+        own: &BTreeSet<Key>,
+        subnets: &BTreeSet<&Key>,
+    ) -> Passed {
         let nodes = &self.site.nodes.groups;
-        let own = nodes.iter().cloned().collect();
         for call in EVERYTHING {
             for subnet in subnets {
                 let range = self.site.prover.range(subnet);
-                match self.site.prover.groups.ingress(&own, nodes, range, call) {
+                match self.site.prover.groups.ingress(own, nodes, range, call) {
                     Said::Yes(group, peer) => {
                         let what = format!("{call} in from {} ({group})", shown(&peer));
                         self.pass(Step::Ingress, &group, what);
