@@ -292,10 +292,12 @@ pub(crate) enum ShowFormat {
     Json,
     /// One comment for the reviewers of a pull request
     Markdown,
+    /// As `terraform show -json` prints a plan, for policy tools; reads the state
+    TerraformJson,
 }
 
 fn characters() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1_000..)
+    clap::builder::RangedU64ValueParser::new().range(2_000..)
 }
 
 /// How long a comment may be.

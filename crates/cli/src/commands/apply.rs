@@ -21,9 +21,7 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
         let access = sign_in(&saved.target).await?;
         let holder = Holder { plan_sha256: Some(saved.plan.sha256()), ..holder("dbxctl apply") };
         return with_state(&access.state, &holder, async |held| {
-            engine::check_fresh(&saved.plan, held.store).map_err(|stale| {
-                Fail::new(Exit::Stale, stale).hint("plan again, and review what is new")
-            })?;
+            engine::check_fresh(&saved.plan, held.store).map_err(|stale| Fail::stale(&stale))?;
             let session = connect(&saved.target, &access, None)?;
             // Whoever saved the plan has seen it; that was the question.
             carry_out(&saved.target, &saved.plan, held, &session).await

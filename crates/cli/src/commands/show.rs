@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::{json, open};
 use crate::args::{Global, Length, ShowFormat};
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Fail, Result};
 use crate::{render, setup};
 
 pub(crate) async fn plan(path: &Path, format: ShowFormat, length: Length) -> Result {
@@ -16,6 +16,12 @@ pub(crate) async fn plan(path: &Path, format: ShowFormat, length: Length) -> Res
             let review =
                 render::Review { file: &file, drift: false, locate: &|_| None, diagram: &|_| None };
             review.markdown(length.max_chars)
+        }
+        ShowFormat::TerraformJson => {
+            let state = setup::state_place(&file.target).await?.read().await?;
+            engine::fresh(&file.plan, &state).map_err(|stale| Fail::stale(&stale))?;
+            let plan = render::terraform(&file, &state);
+            serde_json::to_string_pretty(&plan).expect("a plan is plain data") + "\n"
         }
     });
     Ok(Exit::Done)

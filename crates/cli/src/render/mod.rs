@@ -9,6 +9,7 @@ mod outputs;
 mod plan;
 mod progress;
 mod rules;
+mod terraform;
 
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
@@ -31,6 +32,7 @@ pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::Progress;
 pub(crate) use rules::rules;
+pub(crate) use terraform::terraform;
 
 /// How text may look.
 #[derive(Debug, Clone, Copy)]

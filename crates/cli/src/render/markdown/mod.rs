@@ -4,7 +4,7 @@ mod fit;
 mod objects;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use check::{Location, RoomChange};
 use engine::{Action, Consequence, Group, Headline, Impact, Move, Plan, Step};
@@ -89,33 +89,48 @@ impl Review<'_> {
             return format!("Nothing to do: {} resources are as the spec says", plan.unchanged);
         }
         let sum = plan.summary();
-        let replaced = match workspaces_replaced(plan) {
-            1 => "1 workspace replaced".to_owned(),
-            count => format!("{count} workspaces replaced"),
-        };
         let figures =
             format!("{} to add, {} to change, {} to destroy", sum.add, sum.change, sum.destroy);
-        format!("{figures} · {replaced}")
+        let replaced = format!("{} replaced", many(workspaces_replaced(plan), "workspace"));
+        let deleted = lost(plan, false).get("workspace").copied().unwrap_or_default();
+        let deleted = (deleted > 0).then(|| format!("{} deleted", many(deleted, "workspace")));
+        [Some(figures), Some(replaced), deleted]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" · ")
     }
 
     /// What is lost for good, and who is interrupted.
     fn caution(&self) -> Block {
         let plan = &self.file.plan;
-        let lost: Vec<String> = plan.steps.iter().filter_map(loss).collect();
-        let hits: Vec<String> = plan.headlines.iter().flat_map(interruptions).collect();
-        let title = match (lost.len(), hits.is_empty()) {
-            (0, true) => return Block::fixed(String::new()),
-            (0, false) => "**Somebody will notice this.**".to_owned(),
-            (1, _) => "**1 object is deleted or replaced with what it holds.**".to_owned(),
-            (count, _) => {
-                format!("**{count} objects are deleted or replaced with what they hold.**")
-            }
-        };
+        let hits: BTreeSet<Impact> = plan
+            .headlines
+            .iter()
+            .flat_map(|headline| headline.impacts.iter().map(|consequence| consequence.impact))
+            .filter(|impact| *impact != Impact::OneWay)
+            .collect();
+        let mut title: Vec<String> = [(false, "deleted"), (true, "replaced")]
+            .into_iter()
+            .filter_map(|(replaced, verb)| {
+                Some(format!("{} {verb}, with all it holds.", told(&lost(plan, replaced))?))
+            })
+            .collect();
+        title.extend(hits.iter().map(|impact| match impact {
+            Impact::ComputeStops => "Running compute is interrupted.".to_owned(),
+            Impact::UsersLoseAccess | Impact::OneWay => "Some users lose access.".to_owned(),
+        }));
+        if title.is_empty() {
+            return Block::fixed(String::new());
+        }
+        let title = format!("**{}**", title.join(" "));
         let mut lines = vec![title.clone()];
         if removes_all(plan) {
-            lines.push("Everything this stack has made is deleted.".to_owned());
+            lines.push("Nothing that this stack has made is left.".to_owned());
         }
-        lines.extend(lost.into_iter().chain(hits).map(|line| format!("- {line}")));
+        let items = plan.steps.iter().filter_map(loss);
+        let items = items.chain(plan.headlines.iter().flat_map(interruptions));
+        lines.extend(items.map(|line| format!("- {line}")));
         Block::fixed(alert("CAUTION", &[title])).or(Worth::Losses, alert("CAUTION", &lines))
     }
 
@@ -145,7 +160,7 @@ impl Review<'_> {
             lines.push(format!("- and {} more reasons", headline.because.len() - REASONS));
         }
         let reasons = format!("{title}\n\n{}", lines.join("\n"));
-        let objects = Objects { steps: own, used_by: &self.file.used_by, told: Told::InOrder };
+        let objects = Objects { steps: own, told: Told::InOrder };
         let section = |body: &str| {
             let summary = format!("{}, in their order", many(objects.steps.len(), "step"));
             format!("{reasons}\n\n{}", details(&summary, false, body))
@@ -207,21 +222,20 @@ impl Review<'_> {
         let mut all: Vec<&User> = objects.keys().flatten().copied().collect();
         all.sort_unstable();
         all.dedup();
-        let outside = all.iter().filter(|user| user.address.is_none()).count();
-        let title = format!(
-            "#### Who stands on it: {}, {outside} of them outside this stack",
-            many(all.len(), "workspace")
-        );
-        let rows: Vec<[String; 2]> = objects
-            .iter()
-            .map(|(users, addresses)| {
-                let addresses: Vec<String> =
-                    addresses.iter().map(|address| code(address)).collect();
-                [addresses.join("<br>"), objects::users(users.iter().copied())]
-            })
-            .collect();
-        let body = table(["What is changed", "Who uses it"], &rows);
-        Block::fixed(title.clone()).or(Worth::Users, format!("{title}\n\n{body}"))
+        let outside = match all.iter().filter(|user| user.address.is_none()).count() {
+            0 => "all of this stack".to_owned(),
+            count => format!("**{count} outside this stack**"),
+        };
+        let title = format!("#### Who stands on it: {}, {outside}", many(all.len(), "workspace"));
+        let row = |(users, addresses): (&Vec<&User>, &Vec<&str>)| {
+            let addresses: Vec<String> = addresses.iter().map(|address| code(address)).collect();
+            [objects::users(users.iter().copied()), addresses.join("<br>")]
+        };
+        let rows: Vec<[String; 2]> = objects.iter().map(row).collect();
+        let body = table(["Workspace", "What is changed under it"], &rows);
+        let body = details(&many(self.file.used_by.len(), "object"), false, &body);
+        let full = format!("{title}\n\n{body}");
+        Block::fixed(String::new()).or(Worth::Users, title).or(Worth::Users, full)
     }
 
     /// The topology, large where there is room.
@@ -248,8 +262,7 @@ impl Review<'_> {
             true => "#### What differs".to_owned(),
             false => format!("#### Changed outside dbxctl, and put back: {}", steps.len()),
         };
-        let objects =
-            Objects { steps: steps.to_vec(), used_by: &self.file.used_by, told: Told::Apart };
+        let objects = Objects { steps: steps.to_vec(), told: Told::Apart };
         Block::fixed(String::new())
             .or(Worth::Drift, title.clone())
             .or(Worth::Objects, format!("{title}\n\n{}", objects.table()))
@@ -278,7 +291,7 @@ impl Review<'_> {
         };
         let figures = counts(&steps);
         let only_new = steps.iter().all(|step| step.action == Action::Create);
-        let objects = Objects { steps, used_by: &self.file.used_by, told: Told::Apart };
+        let objects = Objects { steps, told: Told::Apart };
         let section = |body: &str| {
             let summary = format!("<b>{what} {}</b>: {figures}", html_code(name));
             details(&summary, false, body)
@@ -383,9 +396,38 @@ fn place(target: &Target) -> String {
     if target.sandbox {
         return format!("{} in the sandbox", code(&clip(&target.region, NAME)));
     }
-    let [region, aws, databricks] =
-        [&target.region, &target.aws_account, &target.databricks_account].map(|t| clip(t, NAME));
-    format!("{} · AWS {} · Databricks {}", code(&region), code(&aws), code(&databricks))
+    let Target { region, aws_account, databricks_account, .. } = target;
+    let short = |text: &str| code(&clip(text, 36));
+    format!(
+        "{} · AWS {} · Databricks {}",
+        short(region),
+        short(aws_account),
+        short(databricks_account)
+    )
+}
+
+/// What is deleted, or replaced, with all it holds: how many of which kind.
+fn lost(plan: &Plan, replaced: bool) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.precious) {
+        let counted = match step.action {
+            Action::Delete => !replaced && !step.replacing,
+            Action::Replace => replaced,
+            Action::Create | Action::Adopt | Action::Update | Action::Finish => false,
+        };
+        if counted {
+            let kind = step.address.kind();
+            *counts.entry(kind.rsplit_once('.').map_or(kind, |(_, kind)| kind)).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// `1 bucket and 2 workspaces are`.
+fn told(counts: &BTreeMap<&str, usize>) -> Option<String> {
+    let words: Vec<String> = counts.iter().map(|(what, count)| many(*count, what)).collect();
+    let verb = if counts.values().sum::<usize>() == 1 { "is" } else { "are" };
+    (!words.is_empty()).then(|| format!("{} {verb}", words.join(" and ")))
 }
 
 /// What is lost with a step.
@@ -450,7 +492,7 @@ fn counts(steps: &[&Step]) -> String {
 
 fn many(count: usize, what: &str) -> String {
     match count {
-        0 => format!("no {what}s"),
+        0 => format!("0 {what}s"),
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     }

@@ -5,7 +5,6 @@ use kinds::users::User;
 use serde_json::{Map, Value};
 
 use super::text::{clip, code, fence, plain, prose, table};
-use crate::commands::Touched;
 use crate::render::plan::{Line, differences, essentials, forces, pretty, why};
 
 /// How the steps are told.
@@ -18,33 +17,34 @@ pub(super) enum Told {
 
 pub(super) struct Objects<'a> {
     pub(super) steps: Vec<&'a Step>,
-    pub(super) used_by: &'a Touched,
     pub(super) told: Told,
 }
 
 impl Objects<'_> {
     pub(super) fn table(&self) -> String {
+        let shared = self.reason_of_all();
         let row = |(index, step): (usize, &&Step)| {
-            let number = (index + 1).to_string();
-            let users = self.used_by.get(&step.address);
-            (
-                number,
-                [self.verb(step).to_owned(), code(step.address.as_str()), remarks(step, users)],
-            )
+            let verb = match self.told {
+                Told::InOrder => format!("{}. {}", index + 1, self.verb(step)),
+                Told::Apart => self.verb(step).to_owned(),
+            };
+            let because = step.because.as_deref().filter(|because| shared != Some(*because));
+            [verb, code(step.address.as_str()), remarks(step, because)]
         };
-        let rows = self.steps.iter().enumerate().map(row);
-        match self.told {
-            Told::InOrder => {
-                let rows: Vec<[String; 4]> = rows
-                    .map(|(number, [verb, object, words])| [number, verb, object, words])
-                    .collect();
-                table(["", "", "Object", ""], &rows)
-            }
-            Told::Apart => {
-                let rows: Vec<[String; 3]> = rows.map(|(_, cells)| cells).collect();
-                table(["", "Object", ""], &rows)
-            }
+        let rows: Vec<[String; 3]> = self.steps.iter().enumerate().map(row).collect();
+        let table = table(["", "Object", ""], &rows);
+        match shared {
+            Some(because) => format!("{table}\n\nAll because {}.", prose(because)),
+            None => table,
         }
+    }
+
+    /// Why there are all these steps, when it is for one reason.
+    fn reason_of_all(&self) -> Option<&str> {
+        let (first, others) = self.steps.split_first()?;
+        let because = first.because.as_deref()?;
+        let same = others.iter().all(|step| step.because.as_deref() == Some(because));
+        (same && !others.is_empty()).then_some(because)
     }
 
     /// The table, and the fields of living objects that change.
@@ -87,6 +87,7 @@ impl Objects<'_> {
             Action::Adopt => "take over",
             Action::Update => "change",
             Action::Finish => "finish",
+            Action::Delete if step.replacing => "delete",
             Action::Delete => "**delete**",
         }
     }
@@ -101,8 +102,8 @@ pub(super) fn users<'a>(users: impl Iterator<Item = &'a User>) -> String {
     users.map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// What a table says about a step: what is lost, what differs, who feels it.
-fn remarks(step: &Step, used_by: Option<&Vec<User>>) -> String {
+/// What a table says about a step: what is lost, what differs, why, and which object it is.
+fn remarks(step: &Step, because: Option<&str>) -> String {
     /// Letters for the fields of a new object.
     const ROOM: usize = 80;
     let mut words = Vec::new();
@@ -125,14 +126,11 @@ fn remarks(step: &Step, used_by: Option<&Vec<User>>) -> String {
         let fields: Vec<String> = step.changes.iter().map(|change| code(&change.field)).collect();
         words.push(fields.join(", "));
     }
-    if let Some(because) = &step.because {
+    if let Some(because) = because {
         words.push(format!("because {}", prose(because)));
     }
     if let Some(id) = &step.id {
         words.push(code(id));
-    }
-    if let Some(used_by) = used_by.filter(|users| !users.is_empty()) {
-        words.push(format!("used by {}", users(used_by.iter())));
     }
     words.join("; ")
 }
