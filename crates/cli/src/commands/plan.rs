@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{Action, Address, Graph, LastAsked, Plan, Problem, State, World};
+use engine::{Action, Address, Estimate, Graph, LastAsked, Plan, Problem, State, World};
 use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,9 @@ use super::check::{Checked, locate, pass};
 use crate::args::{Global, Length, PlanFormat};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
-use crate::setup::{Loaded, Session, Target, connect, kinds, load, sign_in, state_place};
+use crate::setup::{
+    Loaded, Session, Target, connect, kinds, load, run_settings, sign_in, state_place,
+};
 
 pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
@@ -30,6 +32,9 @@ pub(crate) struct Options {
 pub(crate) struct PlanFile {
     pub(crate) target: Target,
     pub(crate) plan: Plan,
+    /// How long it will take; nothing for a plan that cannot be applied.
+    #[serde(default, skip_serializing_if = "Estimate::is_empty")]
+    pub(crate) estimate: Estimate,
     /// Who stands on what is changed, when that are more than the object's own workspace.
     #[serde(default, skip_serializing_if = "Touched::is_empty")]
     pub(crate) used_by: Touched,
@@ -103,7 +108,8 @@ async fn compare(loaded: &Loaded, options: &Options) -> Result<PlanFile> {
         Some(session) => touched(session, &plan, graph, &state).await?,
         None => Touched::new(),
     };
-    Ok(PlanFile { target: target.clone(), plan, used_by, checked })
+    let estimate = estimate(&plan, &state, target);
+    Ok(PlanFile { target: target.clone(), plan, estimate, used_by, checked })
 }
 
 /// What is wanted when everything is to go.
@@ -147,6 +153,11 @@ pub(crate) async fn touched(
     Ok(users.touched(plan, graph, state))
 }
 
+/// How long the plan will take.
+pub(crate) fn estimate(plan: &Plan, state: &State, target: &Target) -> Estimate {
+    engine::estimate(plan, state, kinds(), run_settings(target.sandbox).parallel)
+}
+
 /// The plan, or all reasons why there is none.
 pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan> {
     engine::plan(graph, state, world, kinds()).map_err(|problems| refused(&problems))
@@ -161,7 +172,8 @@ async fn drift(loaded: &Loaded) -> Result<PlanFile> {
     let asked = LastAsked::of(&state, kinds()).map_err(|problems| refused(&problems))?;
     let world = read_world(&session, &asked.graph, &asked.state).await?;
     let plan = engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))?;
-    Ok(PlanFile { target, plan, used_by: Touched::new(), checked: Checked::default() })
+    let (estimate, used_by, checked) = Default::default();
+    Ok(PlanFile { target, plan, estimate, used_by, checked })
 }
 
 fn refused(problems: &[Problem]) -> Fail {
