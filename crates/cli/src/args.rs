@@ -302,8 +302,10 @@ pub(crate) enum CheckFormat {
 pub(crate) enum GraphFormat {
     /// A flowchart for Markdown
     Mermaid,
-    /// A picture to look at
+    /// A picture
     Svg,
+    /// One page, without outside requests, in which one can look at each workspace
+    Html,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,6 +7,7 @@
 //!
 //! Pure and deterministic: the same input gives the same bytes.
 
+mod html;
 mod mermaid;
 mod model;
 mod read;
@@ -14,6 +15,7 @@ mod scene;
 mod svg;
 mod text;
 
+pub use html::html;
 pub use mermaid::mermaid;
 pub use model::{
     Door, DoorKind, Group, Mark, Picture, Place, Subnet, Tally, Vpc, Way, Words, Workspace,

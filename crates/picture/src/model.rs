@@ -19,6 +19,8 @@ pub struct Picture {
     pub tally: Tally,
     /// How much a plan changes, if this is the picture of one.
     pub changes: Option<engine::Summary>,
+    /// What the plan does to each object, drawn or not.
+    pub marked: BTreeMap<Key, Mark>,
 }
 
 /// How the ways of all workspaces were judged.

@@ -46,6 +46,7 @@ impl Picture {
             tally: tally(report),
             vpcs,
             changes: change.map(|change| change.plan.summary()),
+            marked: marks.own.clone(),
         }
     }
 }

@@ -18,9 +18,11 @@ const MARGIN: i32 = 24;
 /// Between a box and what is in it.
 const PAD: i32 = 12;
 const GAP: i32 = 6;
-const LANE: i32 = 14;
+const LANE: i32 = 18;
 const HEAD: i32 = 58;
+/// The part of a row before its zones, at most and at least.
 const LABEL: i32 = 226;
+const NARROW: i32 = 140;
 const ZONE: i32 = 178;
 const DOOR: i32 = 204;
 const DOOR_HEIGHT: i32 = 38;
@@ -142,8 +144,12 @@ impl Sure {
 pub(crate) struct Scene {
     pub(crate) width: i32,
     pub(crate) height: i32,
+    /// How wide the part of a row before its zones is.
+    label: i32,
     pub(crate) frames: Vec<Frame>,
     pub(crate) lines: Vec<Line>,
+    /// Lines that go over those they cross, with a gap on both sides.
+    pub(crate) legs: Vec<Line>,
     pub(crate) dots: Vec<Dot>,
 }
 
@@ -156,10 +162,11 @@ struct Exit<'a> {
 
 impl Scene {
     pub(crate) fn of(picture: &Picture) -> Scene {
-        let mut scene = Scene::default();
+        let label = picture.vpcs.iter().map(label_width).max().unwrap_or(LABEL);
+        let mut scene = Scene { label, ..Scene::default() };
         let mut exits = Vec::new();
-        let inside = picture.vpcs.iter().map(inner_width).max().unwrap_or(0);
-        let inside = inside.max(if picture.vpcs.is_empty() { 2 * LABEL } else { 0 });
+        let inside = picture.vpcs.iter().map(|vpc| inner_width(vpc, label)).max();
+        let inside = inside.unwrap_or(2 * LABEL);
         let mut y = MARGIN + HEAD;
         let mut first = 0;
         for vpc in &picture.vpcs {
@@ -275,7 +282,7 @@ impl Scene {
         first: usize,
         (x, mut y): (i32, i32),
     ) -> (Vec<Rect>, i32) {
-        let zones_x = x + LABEL;
+        let zones_x = x + self.label;
         if !vpc.zones.is_empty() {
             for (number, zone) in (0..).zip(&vpc.zones) {
                 let at = Rect { x: zones_x + number * ZONE, y, width: ZONE - GAP, height: 20 };
@@ -285,7 +292,7 @@ impl Scene {
             }
             y += 20 + GAP;
         }
-        let width = row_width(vpc);
+        let width = row_width(vpc, self.label);
         let compact = vpc.workspaces.len() > ROOMY;
         let mut rows = Vec::new();
         for (number, workspace) in vpc.workspaces.iter().enumerate() {
@@ -302,7 +309,7 @@ impl Scene {
         for (name, subnets) in &vpc.others {
             let at = Rect { x, y, width, height: 0 };
             let row = self.frame(Some(frame), at, "other");
-            let title = format!("{name} subnets");
+            let title = other_title(name);
             let height = self.cells(row, vpc, subnets, true);
             self.frames[row].at.height = height;
             self.frames[row].whole = title.clone();
@@ -314,7 +321,7 @@ impl Scene {
 
     /// Text in the part of a row before its zones.
     fn label(&mut self, row: usize, y: i32, size: i32, class: &'static str, text: &str) {
-        self.say_within(LABEL - 2 * GAP, row, y, (size, class), text);
+        self.say_within(self.label - 2 * GAP, row, y, (size, class), text);
     }
 
     fn row(
@@ -326,38 +333,25 @@ impl Scene {
         compact: bool,
     ) -> usize {
         let row = self.frame(Some(parent), at, "workspace");
-        let Workspace { name, mark, nodes, peak, users, groups, .. } = workspace;
-        let nodes = match (nodes, peak) {
-            (Some(nodes), Some(peak)) => format!("{nodes} nodes, {peak} asked"),
-            (Some(nodes), None) => format!("{nodes} nodes"),
-            (None, _) => String::new(),
-        };
-        let groups: Vec<String> =
-            groups.iter().map(|g| format!("{}{}", g.mark.sign(), g.name)).collect();
+        let Workspace { name, mark, .. } = workspace;
+        let details = said(workspace);
         let title = format!("{}{name}", mark.sign());
         let height = self.cells(row, vpc, &workspace.subnets, compact);
         let frame = &mut self.frames[row];
         frame.mark = *mark;
-        frame.whole = format!(
-            "workspace {name}\n{nodes}\nusers: {users}\nsecurity groups: {}",
-            groups.join(", ")
-        );
+        frame.whole = format!("workspace {name}\n{}", details.join("\n"));
         if compact {
+            let [nodes, ..] = details;
             frame.at.height = height;
-            let room = LABEL - 3 * GAP - width(&nodes, SMALL);
+            let room = self.label - 3 * GAP - width(&nodes, SMALL);
             self.say(row, 18, NAME, "name", &shorten(&title, NAME, room));
             if !nodes.is_empty() {
-                let (x, y) = (at.x + LABEL - GAP, at.y + 18);
+                let (x, y) = (at.x + self.label - GAP, at.y + 18);
                 let text = Text { x, y, size: SMALL, class: "detail", end: true, text: nodes };
                 self.frames[row].texts.push(text);
             }
             return row;
         }
-        let details = [
-            nodes,
-            if users.is_empty() { String::new() } else { format!("users: {users}") },
-            if groups.is_empty() { String::new() } else { format!("group: {}", groups.join(", ")) },
-        ];
         let details: Vec<&String> = details.iter().filter(|text| !text.is_empty()).collect();
         let lines = i32::try_from(details.len()).unwrap_or(0);
         frame.at.height = height.max(24 + 15 * lines);
@@ -382,7 +376,7 @@ impl Scene {
             let here = subnets.iter().filter(|subnet| subnet.zone == *zone);
             for (count, subnet) in (0..).zip(here) {
                 let cell = Rect {
-                    x: at.x + LABEL + number * ZONE,
+                    x: at.x + self.label + number * ZONE,
                     y: at.y + 4 + count * (high + 4),
                     width: ZONE - GAP,
                     height: high,
@@ -479,7 +473,7 @@ impl Scene {
         let mut furthest = vec![0; rows.len()];
         for ((door_number, taps), x) in taken.iter().zip(&lane_x) {
             let door = &vpc.doors[*door_number];
-            let y = doors[*door_number].middle();
+            let y = port(doors[*door_number], rows);
             let class = lane_class(door);
             let who: Who = taps.iter().map(|tap| first + tap.workspace).collect();
             let ys = taps.iter().map(|tap| rows[tap.workspace].middle()).chain([y]);
@@ -488,7 +482,7 @@ impl Scene {
             self.lines.push(Line { points: vertical, class, who: who.clone(), arrow: false });
             let leg = vec![(*x, y), (doors[*door_number].x, y)];
             let arrow = door.kind != DoorKind::Blocked && door.kind != DoorKind::Unknown;
-            self.lines.push(Line { points: leg, class, who, arrow });
+            self.legs.push(Line { points: leg, class, who, arrow });
             for tap in taps {
                 let at = (*x, rows[tap.workspace].middle());
                 furthest[tap.workspace] = furthest[tap.workspace].max(*x);
@@ -778,14 +772,55 @@ fn taps(vpc: &Vpc, door: usize) -> Vec<Tap> {
     vpc.workspaces.iter().enumerate().filter_map(tap).collect()
 }
 
-fn row_width(vpc: &Vpc) -> i32 {
-    LABEL + i32::try_from(vpc.zones.len()).unwrap_or(0).max(1) * ZONE
+/// As much as the rows of a network have to say, within limits.
+fn label_width(vpc: &Vpc) -> i32 {
+    let compact = vpc.workspaces.len() > ROOMY;
+    let of_workspace = |workspace: &Workspace| {
+        let name = width(&workspace.name, NAME) + width(workspace.mark.sign(), NAME);
+        let details = said(workspace);
+        let widest = details.iter().map(|text| width(text, SMALL)).max().unwrap_or(0);
+        if compact { name + GAP + width(&details[0], SMALL) } else { name.max(widest) }
+    };
+    let others = vpc.others.iter().map(|(name, _)| width(&other_title(name), SMALL));
+    let widest = vpc.workspaces.iter().map(of_workspace).chain(others).max().unwrap_or(0);
+    (widest + 3 * GAP).clamp(NARROW, LABEL)
 }
 
-fn inner_width(vpc: &Vpc) -> i32 {
+/// Where a lane comes to a door: in its middle, or beside it when a row would come too near.
+fn port(door: Rect, rows: &[Rect]) -> i32 {
+    let near = |y: i32| rows.iter().any(|row| (row.middle() - y).abs() < 6);
+    let y = door.middle();
+    [y, y + 8, y - 8].into_iter().find(|y| !near(*y)).unwrap_or(y)
+}
+
+fn other_title(name: &str) -> String {
+    format!("{} subnets", name.strip_suffix("endpoints").map_or(name, |_| "endpoint"))
+}
+
+/// What is told of a workspace besides its name: room for nodes, users, security groups.
+fn said(workspace: &Workspace) -> [String; 3] {
+    let Workspace { nodes, peak, users, groups, .. } = workspace;
+    let groups: Vec<String> =
+        groups.iter().map(|g| format!("{}{}", g.mark.sign(), g.name)).collect();
+    [
+        match (nodes, peak) {
+            (Some(nodes), Some(peak)) => format!("{nodes} nodes, {peak} asked"),
+            (Some(nodes), None) => format!("{nodes} nodes"),
+            (None, _) => String::new(),
+        },
+        if users.is_empty() { String::new() } else { format!("users: {users}") },
+        if groups.is_empty() { String::new() } else { format!("group: {}", groups.join(", ")) },
+    ]
+}
+
+fn row_width(vpc: &Vpc, label: i32) -> i32 {
+    label + i32::try_from(vpc.zones.len()).unwrap_or(0).max(1) * ZONE
+}
+
+fn inner_width(vpc: &Vpc, label: i32) -> i32 {
     let lanes = (0..vpc.doors.len()).filter(|door| !taps(vpc, *door).is_empty()).count();
     let lanes = i32::try_from(lanes).unwrap_or(0);
-    PAD + row_width(vpc) + 16 + lanes * LANE + 20 + DOOR + PAD
+    PAD + row_width(vpc, label) + 16 + lanes * LANE + 20 + DOOR + PAD
 }
 
 fn lane_class(door: &Door) -> &'static str {

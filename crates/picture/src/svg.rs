@@ -32,6 +32,14 @@ pub(crate) fn drawn(scene: &Scene, interactive: bool) -> String {
     for line in &scene.lines {
         self::line(line, &mut svg);
     }
+    for leg in &scene.legs {
+        if let [(x, y), (end, _)] = leg.points.as_slice() {
+            let who = belongs(&leg.who);
+            let points = format!("{},{y} {end},{y}", x + 4);
+            let _ = writeln!(svg, "<polyline class=\"halo\"{who} points=\"{points}\"/>");
+        }
+        self::line(leg, &mut svg);
+    }
     for dot in &scene.dots {
         self::dot(dot, &mut svg);
     }
@@ -87,12 +95,8 @@ fn belongs(who: &Who) -> String {
 fn line(line: &Line, svg: &mut String) {
     let Line { points, class, who, arrow } = line;
     let points: Vec<String> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
-    let _ = writeln!(
-        svg,
-        "<polyline class=\"{class}\"{} points=\"{}\"/>",
-        belongs(who),
-        points.join(" ")
-    );
+    let (points, who) = (points.join(" "), belongs(who));
+    let _ = writeln!(svg, "<polyline class=\"{class}\"{who} points=\"{points}\"/>");
     if *arrow {
         tip(line, svg);
     }
@@ -121,14 +125,14 @@ fn dot(dot: &Dot, svg: &mut String) {
     let _ = write!(svg, "<g{}><title>{}</title>", belongs(who), escaped(whole));
     let _ = match sure {
         Sure::Proven | Sure::Unknown => {
-            write!(svg, "<circle class=\"dot {word}\" cx=\"{x}\" cy=\"{y}\" r=\"4.5\"/>")
+            write!(svg, "<circle class=\"dot {word}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"/>")
         }
         // A cross in a box: it reads without colour.
         Sure::Blocked => write!(
             svg,
-            "<path class=\"dot {word}\" d=\"M{} {}h10v10h-10zl10 10m0-10l-10 10\"/>",
-            x - 5,
-            y - 5
+            "<path class=\"dot {word}\" d=\"M{} {}h12v12h-12zl12 12m0-12l-12 12\"/>",
+            x - 6,
+            y - 6
         ),
     };
     svg.push_str("</g>\n");

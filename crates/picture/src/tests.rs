@@ -8,7 +8,7 @@ use engine::{Action, Graph, PLAN_FORMAT, Plan, Role, Step, World};
 use spec::{SourceFile, Spec};
 
 use crate::scene::{Rect, Scene};
-use crate::{Change, Mark, Picture, mermaid, svg};
+use crate::{Change, Mark, Picture, html, mermaid, svg};
 
 fn loaded(text: &str) -> (Spec, Graph) {
     let source = SourceFile::from_bytes("spec.yaml".to_owned(), text.as_bytes().to_vec());
@@ -125,7 +125,10 @@ fn generated(workspaces: usize, vpcs: usize, zones: usize) -> String {
             9 => String::new(),
             _ => {
                 let public = !(vpc.is_multiple_of(2) && number.is_multiple_of(3));
-                format!("vpc: net{vpc}, subnets: {{ prefix: /23 }}, public_access: {public}, ")
+                format!(
+                    "vpc: net{vpc}, subnets: {{ prefix: /23, block: {} }}, public_access: {public}, ",
+                    number / vpcs
+                )
             }
         };
         let _ =
@@ -228,6 +231,7 @@ fn the_same_spec_is_the_same_picture() {
     let text = generated(10, 3, 3);
     let (one, other) = (picture(&text), picture(&text));
     assert_eq!(svg(&one), svg(&other));
+    assert_eq!(html(&one), html(&other));
     assert_eq!(mermaid(&one, 60_000), mermaid(&other, 60_000));
 }
 
@@ -289,7 +293,7 @@ fn nothing_that_a_spec_says_is_markup() {
     vpc.workspaces[0].ways[0].to = hostile.to_owned();
     vpc.doors[0].name = hostile.to_owned();
     let flowchart = mermaid(&picture, 60_000).expect("short enough");
-    for text in [svg(&picture), flowchart] {
+    for text in [svg(&picture), html(&picture), flowchart] {
         assert!(!text.contains("<img") && !text.contains("</script><"), "{text}");
     }
 }

@@ -30,6 +30,7 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
     let text = match options.format {
         GraphFormat::Mermaid => mermaid(&loaded, change, usize::MAX).unwrap_or_default(),
         GraphFormat::Svg => picture::svg(&draw(&loaded, change)),
+        GraphFormat::Html => picture::html(&draw(&loaded, change)),
     };
     match &options.out {
         Some(path) => save(path, &text)?,
