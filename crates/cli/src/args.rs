@@ -89,6 +89,22 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with_all = ["details", "info", "format", "files"])]
         rules: bool,
     },
+    /// Draw the topology: networks, workspaces, and the ways their packets take
+    Graph {
+        #[command(flatten)]
+        specs: Specs,
+        #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+        format: GraphFormat,
+        /// The file to write [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Show also what a plan would add, change, replace and remove
+        #[arg(long)]
+        changes: bool,
+        /// Compare with what was last seen instead of reading the clouds
+        #[arg(long, requires = "changes")]
+        offline: bool,
+    },
     /// Show what would be created, changed and deleted
     Plan {
         #[command(flatten)]
@@ -314,6 +330,16 @@ pub(crate) enum CheckFormat {
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A flowchart for Markdown
+    Mermaid,
+    /// A picture
+    Svg,
+    /// One page, without outside requests, in which one can look at each workspace
+    Html,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod check;
+mod graph;
 mod init;
 mod plan;
 mod schema;
@@ -30,6 +31,10 @@ pub(crate) async fn run(args: Args) -> Result {
         Command::Check { specs, format, details, info, rules } => {
             let options = check::Options { format, details, info, rules };
             check::run(&specs.files, &options, &global)
+        }
+        Command::Graph { specs, format, out, changes, offline } => {
+            let options = graph::Options { format, out, changes, offline };
+            graph::run(&specs.files, &options, &global).await
         }
         Command::Plan {
             specs,
