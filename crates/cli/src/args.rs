@@ -89,6 +89,22 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with_all = ["details", "info", "format", "files"])]
         rules: bool,
     },
+    /// Draw the topology: networks, workspaces, and the ways their packets take
+    Graph {
+        #[command(flatten)]
+        specs: Specs,
+        #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
+        format: GraphFormat,
+        /// The file to write [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Show also what a plan would add, change, replace and remove
+        #[arg(long)]
+        changes: bool,
+        /// Compare with what was last seen instead of reading the clouds
+        #[arg(long, requires = "changes")]
+        offline: bool,
+    },
     /// Show what would be created, changed and deleted
     Plan {
         #[command(flatten)]
@@ -96,8 +112,13 @@ pub(crate) enum Command {
         /// Save the plan, for `dbxctl apply FILE`
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = PlanFormat::Human)]
+        format: PlanFormat,
+        #[command(flatten)]
+        length: Length,
+        /// Plan to delete everything this stack has made, as `dbxctl destroy` would
+        #[arg(long)]
+        destroy: bool,
         /// Exit with 2 when there are changes
         #[arg(long)]
         detailed_exitcode: bool,
@@ -106,7 +127,7 @@ pub(crate) enum Command {
         offline: bool,
         /// Show only what was changed outside dbxctl since the last apply, whatever the spec says
         /// now; exit with 2 when there is any
-        #[arg(long, conflicts_with_all = ["out", "offline"])]
+        #[arg(long, conflicts_with_all = ["out", "offline", "destroy"])]
         drift_only: bool,
     },
     /// Make the clouds agree with the spec, or carry out a saved plan
@@ -158,6 +179,11 @@ pub(crate) enum Command {
     Show {
         /// A plan saved with `plan --out`
         plan: Option<PathBuf>,
+        /// How to print the plan [default: human]
+        #[arg(long, value_enum, requires = "plan")]
+        format: Option<ShowFormat>,
+        #[command(flatten)]
+        length: Length,
         #[command(flatten)]
         specs: SpecOption,
     },
@@ -269,9 +295,33 @@ pub(crate) struct SpecOption {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum PlanFormat {
     Human,
     Json,
+    /// One comment for the reviewers of a pull request
+    Markdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowFormat {
+    Human,
+    Json,
+    /// One comment for the reviewers of a pull request
+    Markdown,
+    /// As `terraform show -json` prints a plan, for policy tools; reads the state
+    TerraformJson,
+}
+
+fn characters() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(2_000..)
+}
+
+/// How long a comment may be.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub(crate) struct Length {
+    /// The most characters of a Markdown comment; what does not fit is told shorter or left out
+    #[arg(long, value_name = "N", default_value_t = 65_000, value_parser = characters())]
+    pub(crate) max_chars: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -280,6 +330,16 @@ pub(crate) enum CheckFormat {
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A flowchart for Markdown
+    Mermaid,
+    /// A picture
+    Svg,
+    /// One page, without outside requests, in which one can look at each workspace
+    Html,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,10 +4,12 @@
 mod adopt;
 mod check;
 mod drift;
+mod markdown;
 mod outputs;
 mod plan;
 mod progress;
 mod rules;
+mod terraform;
 
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
@@ -25,10 +27,12 @@ pub(crate) use adopt::{adoption, misfits};
 pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
+pub(crate) use markdown::{Review, refused};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::Progress;
 pub(crate) use rules::rules;
+pub(crate) use terraform::terraform;
 
 /// How text may look.
 #[derive(Debug, Clone, Copy)]
