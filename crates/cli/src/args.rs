@@ -116,6 +116,8 @@ pub(crate) enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        events: EventsOption,
     },
     /// Delete everything this stack has made
     Destroy {
@@ -124,6 +126,18 @@ pub(crate) enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        events: EventsOption,
+    },
+    /// List what was done: when, by whom, with which plan, and what came of it
+    History {
+        #[command(flatten)]
+        specs: Specs,
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+        /// Show how long steps took instead
+        #[arg(long)]
+        durations: bool,
     },
     /// Write a spec for running workspaces and own them from now on; nothing but marks is changed
     Adopt {
@@ -268,6 +282,13 @@ pub(crate) struct SpecOption {
     pub(crate) files: Vec<PathBuf>,
 }
 
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct EventsOption {
+    /// Write what happens to this file, a line of JSON an event; `-` is stdout, which then has nothing else
+    #[arg(long = "events", value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Human,
@@ -288,6 +309,9 @@ pub(crate) enum SchemaOf {
     Plan,
     State,
     Check,
+    /// One line of `apply --events`
+    Events,
+    History,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
