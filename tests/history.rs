@@ -197,6 +197,7 @@ fn a_run_that_is_stopped_or_killed_leaves_whole_lines() {
     let told = scene.told();
     assert_eq!(told[told.len() - 1]["result"], "interrupted");
 
+    fs::remove_file(&scene.events).expect("it is there");
     let mut child = scene.stack.start(&scene.apply("apply"));
     scene.until("\"waiting\"");
     child.kill().expect("it runs");

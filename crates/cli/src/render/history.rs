@@ -1,6 +1,6 @@
 //! What was done to a stack, newest first, and how long its steps took.
 
-use engine::{PastRun, RunResult};
+use engine::{PastRun, RunResult, median};
 
 use super::{Ink, paint};
 use crate::commands::History;
@@ -51,12 +51,10 @@ fn past(run: &PastRun) -> String {
 pub(crate) fn durations(history: &History<'_>) -> String {
     let lines = history.durations.iter().flat_map(|(kind, actions)| {
         actions.iter().map(move |(action, seconds)| {
-            let mut sorted = seconds.clone();
-            sorted.sort_by(f64::total_cmp);
-            let at = |index: usize| lasted(sorted.get(index).copied().unwrap_or_default());
-            let (middle, last) = (at(sorted.len() / 2), at(sorted.len().saturating_sub(1)));
+            let middle = lasted(median(seconds).unwrap_or_default());
+            let longest = lasted(seconds.iter().copied().fold(0.0, f64::max));
             let action = format!("{action:?}").to_lowercase();
-            format!("{kind:<34} {action:<8} {:>5} {middle:>13} {last:>13}\n", sorted.len())
+            format!("{kind:<34} {action:<8} {:>5} {middle:>13} {longest:>13}\n", seconds.len())
         })
     });
     let lines: String = lines.collect();
