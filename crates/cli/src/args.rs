@@ -137,6 +137,8 @@ pub(crate) enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        events: EventsOption,
     },
     /// Delete everything this stack has made
     Destroy {
@@ -145,6 +147,18 @@ pub(crate) enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        events: EventsOption,
+    },
+    /// List what was done: when, by whom, with which plan, and what came of it
+    History {
+        #[command(flatten)]
+        specs: Specs,
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+        /// Show how long steps took instead
+        #[arg(long)]
+        durations: bool,
     },
     /// Write a spec for running workspaces and own them from now on; nothing but marks is changed
     Adopt {
@@ -294,6 +308,13 @@ pub(crate) struct SpecOption {
     pub(crate) files: Vec<PathBuf>,
 }
 
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct EventsOption {
+    /// Write what happens to this file, a line of JSON an event; `-` is stdout, which then has nothing else
+    #[arg(long = "events", value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PlanFormat {
     Human,
@@ -348,6 +369,9 @@ pub(crate) enum SchemaOf {
     Plan,
     State,
     Check,
+    /// One line of `apply --events`
+    Events,
+    History,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

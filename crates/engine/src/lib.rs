@@ -17,10 +17,10 @@ mod value;
 mod world;
 
 pub use apply::{
-    Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, fresh, patiently,
+    Failure, Outcome, Run, Settings, Stale, StepError, apply, apply_as, check_fresh, fresh, patiently,
 };
 pub use diff::{Change, Consequence, Diff, Effect, Impact, Meaning};
-pub use estimate::{Estimate, estimate};
+pub use estimate::{Estimate, estimate, median};
 pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Part, Role, known};
 pub use kind::{

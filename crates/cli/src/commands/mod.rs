@@ -3,6 +3,8 @@
 mod adopt;
 mod apply;
 mod check;
+mod events;
+mod history;
 mod graph;
 mod init;
 mod plan;
@@ -14,6 +16,7 @@ mod validate;
 mod whoami;
 
 pub(crate) use check::{Accepted, Checked, Warning};
+pub(crate) use history::History;
 pub(crate) use plan::{PlanFile, Touched};
 
 use clap::CommandFactory;
@@ -57,8 +60,17 @@ pub(crate) async fn run(args: Args) -> Result {
             };
             plan::run(&specs.files, &options, &global).await
         }
-        Command::Apply { specs, yes } => apply::run(&specs.files, yes, &global).await,
-        Command::Destroy { specs, yes } => apply::destroy(&specs.files, yes, &global).await,
+        Command::Apply { specs, yes, events } => {
+            let options = apply::Options { yes, events: events.to };
+            apply::run(&specs.files, &options, &global).await
+        }
+        Command::Destroy { specs, yes, events } => {
+            let options = apply::Options { yes, events: events.to };
+            apply::destroy(&specs.files, &options, &global).await
+        }
+        Command::History { specs, format, durations } => {
+            history::run(&specs.files, format, durations, &global).await
+        }
         Command::Adopt {
             workspaces,
             name,

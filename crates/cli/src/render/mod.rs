@@ -4,6 +4,7 @@
 mod adopt;
 mod check;
 mod drift;
+mod history;
 mod markdown;
 mod outputs;
 mod plan;
@@ -27,6 +28,7 @@ pub(crate) use adopt::{adoption, misfits};
 pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
+pub(crate) use history::{durations, history};
 pub(crate) use markdown::{Review, refused};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
