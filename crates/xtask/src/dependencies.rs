@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blueprint", &["spec", "kinds", "engine", "facts"]),
     ("adopt", &["spec", "blueprint", "kinds", "engine", "cloud", "facts"]),
     ("check", &["spec", "kinds", "engine", "facts"]),
+    ("reconcile", &["engine", "spec"]),
     ("sandbox", &["engine", "cloud", "kinds", "facts"]),
     (
         "dbxctl",
@@ -30,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "facts",
             "kinds",
+            "reconcile",
             "sandbox",
             "spec",
         ],
