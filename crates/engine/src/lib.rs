@@ -22,7 +22,7 @@ pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Part, Role,
 pub use kind::{
     AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Scope, Waits, Wanted,
 };
-pub use pace::{Limit, Paced};
+pub use pace::{Limit, Pace, Paced};
 pub use plan::{
     Action, Headline, LastAsked, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step,
     Summary, Why, drift, parents_first, plan,

@@ -37,7 +37,7 @@ pub struct Defined {
     pub fingerprint: String,
 }
 
-/// How a turn ended.
+/// How a turn ended, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Turned {
     /// The clouds are as the spec says.
@@ -46,10 +46,36 @@ pub enum Turned {
     Behind,
     /// Another run works on the stack, or has just done so.
     Locked,
+    /// The process was asked to end.
+    Stopped,
     /// It did not get through, and nothing was touched.
     Failed,
     /// It stopped half-way.
     Partial,
+}
+
+impl Turned {
+    /// Every way, from good to bad.
+    pub const ALL: [Turned; 6] = [
+        Turned::InStep,
+        Turned::Behind,
+        Turned::Locked,
+        Turned::Stopped,
+        Turned::Failed,
+        Turned::Partial,
+    ];
+
+    /// What logs and metrics call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Turned::InStep => "in_step",
+            Turned::Behind => "behind",
+            Turned::Locked => "locked",
+            Turned::Stopped => "stopped",
+            Turned::Failed => "failed",
+            Turned::Partial => "partial",
+        }
+    }
 }
 
 /// What is new about a stack.
@@ -147,7 +173,7 @@ impl Schedule {
         entry.failures = if failed { entry.failures.saturating_add(1) } else { 0 };
         let pause = match turned {
             _ if std::mem::take(&mut entry.changed) => Duration::ZERO,
-            Turned::InStep | Turned::Behind => entry.defined.interval,
+            Turned::InStep | Turned::Behind | Turned::Stopped => entry.defined.interval,
             Turned::Locked => timing.locked.min(entry.defined.interval),
             Turned::Failed | Turned::Partial => {
                 let doubled = 2_u32.saturating_pow(entry.failures - 1);

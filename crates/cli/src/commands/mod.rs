@@ -5,6 +5,7 @@ mod apply;
 mod check;
 mod init;
 mod plan;
+mod reconcile;
 mod schema;
 mod show;
 mod signals;
@@ -62,6 +63,7 @@ pub(crate) async fn run(args: Args) -> Result {
         }
         Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global).await,
         Command::State { command } => state::run(command, &global).await,
+        Command::Reconcile(options) => reconcile::run(&options, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,
         Command::Completions { shell } => {

@@ -11,6 +11,7 @@ pub(crate) fn run(of: SchemaOf) -> Result {
         SchemaOf::Spec => spec::schema(),
         SchemaOf::Plan => schemars::schema_for!(PlanFile).to_value(),
         SchemaOf::Check => schemars::schema_for!(Answer<'_>).to_value(),
+        SchemaOf::Reconcile => reconcile::config_schema(),
         SchemaOf::State => schemars::schema_for!(engine::State).to_value(),
     };
     let text = serde_json::to_string_pretty(&schema).expect("a schema is plain data");

@@ -4,6 +4,7 @@
 mod adopt;
 mod check;
 mod drift;
+mod log;
 mod outputs;
 mod plan;
 mod progress;
@@ -25,6 +26,7 @@ pub(crate) use adopt::{adoption, misfits};
 pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
+pub(crate) use log::{About, about, log, log_as};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::Progress;
@@ -90,7 +92,13 @@ pub(crate) fn result(text: &str) {
 
 /// Something beside the result.
 pub(crate) fn note(text: &str) {
-    eprintln!("{}", text.trim_end());
+    if !log::takes(text) {
+        to_stderr(text.trim_end());
+    }
+}
+
+fn to_stderr(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Something about the state that people should know.
