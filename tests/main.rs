@@ -9,6 +9,7 @@ mod clouds;
 mod crash;
 mod drift;
 mod faults;
+mod fleet;
 mod living;
 mod proxy;
 mod random;

@@ -51,7 +51,7 @@ pub struct StackConfig {
 /// A time with units: `90s`, `10m`, `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^([1-9][0-9]*[smh] ?)+$"))]
 pub struct Interval(pub Duration);
 
 impl FromStr for Interval {
@@ -340,7 +340,7 @@ mod tests {
             ),
             (&[("reconcile.yaml", "policy: some")], "policy"),
             (&[("reconcile.yaml", "polic: all")], "polic"),
-            (&[("reconcile.yaml", "interval: soon")], "`soon` is not a time"),
+            (&[("reconcile.yaml", "interval: soon")], "`soon`"),
         ];
         for (files, expected) in cases {
             let why = refused(files);

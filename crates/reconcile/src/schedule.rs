@@ -238,19 +238,21 @@ mod tests {
         let expected = [15, 30, 60, 120, 240, 480, 960, 1800, 1800, 1800];
         let mut now = seconds(0);
         for backoff in expected {
-            assert_eq!(schedule.begin(now).as_deref(), Some("a"), "{now:?}");
-            let pause = schedule.end("a", Turned::Failed, now);
-            about(pause, seconds(backoff));
-            while schedule.begin(now).as_deref() == Some("b") {
+            let due: Vec<String> = std::iter::from_fn(|| schedule.begin(now)).collect();
+            assert!(due.contains(&"a".to_owned()), "{now:?}");
+            if due.contains(&"b".to_owned()) {
                 about(schedule.end("b", Turned::InStep, now), HOUR);
             }
+            let pause = schedule.end("a", Turned::Failed, now);
+            about(pause, seconds(backoff));
             now += pause.expect("it has another turn");
         }
+        now += HOUR;
         // One success forgets all failures.
-        assert_eq!(schedule.begin(now).as_deref(), Some("a"));
+        assert!(schedule.begin(now).is_some() && schedule.begin(now).is_some());
         about(schedule.end("a", Turned::Behind, now), HOUR);
         now += 2 * HOUR;
-        assert!(schedule.begin(now).is_some() && schedule.begin(now).is_some());
+        assert_eq!(schedule.begin(now).as_deref(), Some("a"));
         about(schedule.end("a", Turned::Partial, now), seconds(15));
     }
 

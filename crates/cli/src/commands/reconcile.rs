@@ -54,7 +54,7 @@ pub(crate) async fn run(options: &Reconcile, global: &Global) -> Result {
         sign_ins: SignIns::new(metrics.clone()),
         stacks: Mutex::default(),
         owners: Mutex::default(),
-        results: Mutex::default(),
+        turns: Mutex::default(),
         metrics,
         health,
         cancel: cancel.clone(),
@@ -68,12 +68,12 @@ pub(crate) async fn run(options: &Reconcile, global: &Global) -> Result {
     if !once {
         return Ok(Exit::Done);
     }
-    let results = locked(&fleet.results);
-    let width = results.keys().map(String::len).max().unwrap_or_default();
-    for (stack, turned) in results.iter() {
+    let turns = locked(&fleet.turns);
+    let width = turns.keys().map(String::len).max().unwrap_or_default();
+    for (stack, (_, turned)) in turns.iter() {
         render::result(&format!("{stack:width$}  {}\n", turned.word()));
     }
-    Ok(match (signal.exit(), results.values().max()) {
+    Ok(match (signal.exit(), turns.values().map(|(_, turned)| turned).max()) {
         (Some(exit), _) => exit,
         (None, None | Some(Turned::InStep)) => Exit::Done,
         (None, Some(Turned::Behind)) => Exit::Changes,
@@ -94,8 +94,8 @@ struct Specs<'a> {
     stacks: Mutex<BTreeMap<String, Stack>>,
     /// Which state each stack works on.
     owners: Mutex<BTreeMap<String, (String, StateLocation)>>,
-    /// The last turn of each stack.
-    results: Mutex<BTreeMap<String, Turned>>,
+    /// The last turn of each stack, and how it ended.
+    turns: Mutex<BTreeMap<String, (String, Turned)>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     cancel: CancellationToken,
@@ -116,14 +116,17 @@ impl Fleet for Specs<'_> {
     async fn turn(&self, name: &str) -> Turned {
         let Some(stack) = locked(&self.stacks).get(name).cloned() else { return Turned::Stopped };
         let holder = holder("dbxctl reconcile");
-        let about = About { stack: name.to_owned(), run: holder.owner.clone() };
+        let run = holder.owner.clone();
+        let about = About { stack: name.to_owned(), run: run.clone() };
         let turn = async {
             match self.attempt(name, stack, holder).await {
                 Ok(turned) => turned,
                 Err(fail) => failed(&fail),
             }
         };
-        render::about(about, turn).await
+        let turned = render::about(about, turn).await;
+        locked(&self.turns).insert(name.to_owned(), (run, turned));
+        turned
     }
 }
 
@@ -156,7 +159,6 @@ impl Specs<'_> {
             }
             Event::Began(_) => {}
             Event::Ended { stack, turned, took, again } => {
-                locked(&self.results).insert((*stack).to_owned(), *turned);
                 self.health.ended(stack, *turned);
                 if again.is_some() {
                     self.metrics.ended(stack, *turned, *took);
@@ -164,10 +166,11 @@ impl Specs<'_> {
                     self.metrics.forget(stack);
                 }
                 let again = again.map(|again| again.as_secs_f64());
+                let run = locked(&self.turns).get(*stack).map(|(run, _)| run.clone());
                 render::log(
                     "turn_ended",
                     &json!({
-                        "stack": stack, "result": turned.word(),
+                        "stack": stack, "run": run, "result": turned.word(),
                         "seconds": took.as_secs_f64(), "again_in": again,
                     }),
                 );
@@ -205,7 +208,10 @@ impl Specs<'_> {
             // Another run has done something since: there may be nothing left to do.
             engine::check_fresh(&plan, held.store)
                 .map_err(|stale| Fail::new(Exit::Stale, stale))?;
-            carry_out(&plan, held, &session).await
+            render::log("apply_began", &json!({}));
+            let outcome = carry_out(&plan, held, &session).await?;
+            render::log("apply_ended", &outcome_fields(&outcome));
+            Ok(outcome)
         })
         .await?;
         self.metrics.applied(name, outcome.done);
@@ -321,6 +327,14 @@ fn planned_fields(plan: &Plan, drift: usize, policy: Policy, withheld: &[Withhel
         fields["withheld"] = json!(withheld);
     }
     fields
+}
+
+fn outcome_fields(outcome: &Outcome) -> Value {
+    let Outcome { done, failures, skipped, interrupted } = outcome;
+    json!({
+        "done": done, "failed": failures.len(), "skipped": skipped.len(),
+        "interrupted": interrupted,
+    })
 }
 
 /// Logs why a turn came to nothing.

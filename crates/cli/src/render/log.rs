@@ -66,20 +66,24 @@ fn line(format: LogFormat, event: &str, fields: &impl Serialize) -> String {
 
 /// `12:00:00.000Z turn_ended wk1: result in_step, seconds 1.2`.
 fn text(mut all: Map<String, Value>) -> String {
-    let mut take = |name: &str| match all.remove(name) {
+    let mut take = |name: &str| match all.shift_remove(name) {
         Some(Value::String(text)) => text,
         _ => String::new(),
     };
     let (at, event, stack, _run) = (take("at"), take("event"), take("stack"), take("run"));
-    let fields: Vec<String> = all
-        .iter()
-        .map(|(name, value)| match value {
-            Value::String(text) => format!("{name} {text}"),
-            other => format!("{name} {other}"),
-        })
-        .collect();
+    let fields: Vec<String> =
+        all.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
     let head = format!("{at} {event} {stack}").trim_end().to_owned();
     if fields.is_empty() { head } else { format!("{head}: {}", fields.join(", ")) }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join("; "),
+        Value::Object(fields) => fields.values().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
 }
 
 #[cfg(test)]
