@@ -10,6 +10,7 @@ mod crash;
 mod drift;
 mod estimate;
 mod faults;
+mod fleet;
 mod history;
 mod living;
 mod proxy;

@@ -3,10 +3,12 @@
 //!
 //! The client crates decide the class once per service; the engine decides by class what to do.
 
+mod meter;
 mod objects;
 
 use std::time::Duration;
 
+pub use meter::Meter;
 pub use objects::{Etag, Object, Objects, Only, Put};
 
 use schemars::JsonSchema;

@@ -76,7 +76,7 @@ pub(crate) async fn destroy(files: &[PathBuf], options: &Options, global: &Globa
 pub(super) struct Held<'a> {
     pub(super) store: &'a dyn OpenState,
     holder: &'a Holder,
-    cancel: CancellationToken,
+    pub(super) cancel: CancellationToken,
     signal: Received,
 }
 
@@ -108,6 +108,18 @@ pub(super) async fn with_state(
     work: impl AsyncFnOnce(&Held) -> Result,
 ) -> Result {
     let (cancel, signal) = signals::listen();
+    hold(place, holder, cancel, signal, work).await
+}
+
+/// The same for a run that listens to signals already; `cancel` is cancelled too when the lock is
+/// lost.
+pub(super) async fn hold<T>(
+    place: &StatePlace,
+    holder: &Holder,
+    cancel: CancellationToken,
+    signal: Received,
+    work: impl AsyncFnOnce(&Held) -> Result<T>,
+) -> Result<T> {
     let store = tokio::select! {
         store = place.open(holder, &render::notice) => store?,
         () = cancel.cancelled() => return Err(stopped(&signal)),

@@ -4,10 +4,11 @@ mod adopt;
 mod apply;
 mod check;
 mod events;
-mod history;
 mod graph;
+mod history;
 mod init;
 mod plan;
+mod reconcile;
 mod schema;
 mod show;
 mod signals;
@@ -99,6 +100,7 @@ pub(crate) async fn run(args: Args) -> Result {
         }
         Command::Show { plan: None, specs, .. } => show::outputs(&specs.files, &global).await,
         Command::State { command } => state::run(command, &global).await,
+        Command::Reconcile(options) => reconcile::run(&options, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,
         Command::Completions { shell } => {

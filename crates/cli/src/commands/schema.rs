@@ -15,6 +15,7 @@ pub(crate) fn run(of: SchemaOf) -> Result {
         SchemaOf::Check => schemars::schema_for!(Answer<'_>).to_value(),
         SchemaOf::Events => schemars::schema_for!(Line<'_>).to_value(),
         SchemaOf::History => schemars::schema_for!(History<'_>).to_value(),
+        SchemaOf::Reconcile => reconcile::config_schema(),
         SchemaOf::State => schemars::schema_for!(engine::State).to_value(),
     };
     let text = serde_json::to_string_pretty(&schema).expect("a schema is plain data");

@@ -5,6 +5,7 @@ mod adopt;
 mod check;
 mod drift;
 mod history;
+mod log;
 mod markdown;
 mod outputs;
 mod plan;
@@ -29,6 +30,7 @@ pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
 pub(crate) use history::{durations, history};
+pub(crate) use log::{About, about, log, log_as};
 pub(crate) use markdown::{Review, refused};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
@@ -96,7 +98,13 @@ pub(crate) fn result(text: &str) {
 
 /// Something beside the result.
 pub(crate) fn note(text: &str) {
-    eprintln!("{}", text.trim_end());
+    if !log::takes(text) {
+        to_stderr(text.trim_end());
+    }
+}
+
+fn to_stderr(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Something about the state that people should know.
