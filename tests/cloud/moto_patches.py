@@ -15,6 +15,7 @@ version.
 - NAT gateways can be filtered by tag and be missing; peerings can be filtered.
 - `ModifyVpcEndpoint` changes private DNS and the routes of a gateway endpoint, and resets its policy.
 - A bucket keeps the tags it is created with.
+- `GetBucketVersioning` answers with the element that S3 names.
 - One S3 `PUT` or `DELETE` at a time, so that conditional writes are atomic.
 """
 
@@ -78,7 +79,7 @@ def apply(app, delay, jwks=None):
     if jwks:
         web_identities(jwks)
     bucket_tags()
-    return one_s3_write_at_a_time(app)
+    return one_s3_write_at_a_time(versioning_of_buckets(app))
 
 
 def wrap(cls, name, around):
@@ -423,6 +424,18 @@ def decoded(text):
 
 
 # S3.
+
+
+def versioning_of_buckets(app):
+    def renamed(environ, start_response):
+        answer = app(environ, start_response)
+        if not environ.get("QUERY_STRING", "").startswith("versioning"):
+            return answer
+        # Of one length.
+        theirs, right = b"GetBucketVersioningResponse", b"VersioningConfiguration    "
+        return [part.replace(theirs, right) for part in answer]
+
+    return renamed
 
 
 def bucket_tags():

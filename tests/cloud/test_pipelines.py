@@ -230,7 +230,7 @@ class Pipelines(unittest.TestCase):
 
         merged = self.merge(7, "h2", "m1")
         self.succeeded(merged)
-        self.assertEqual(merged["apply prod"].steps["4"], "success")
+        self.assertEqual(merged["apply prod"].steps["Apply it"], "success")
         self.assertIn("repo:acme/platform:environment:prod", {subject for subject, _ in self.host.tokens})
         self.verified()
 
@@ -281,7 +281,7 @@ class Pipelines(unittest.TestCase):
         for artifact in self.host.artifacts:
             artifact["workflow_run"]["head_repository_id"] = 2
         job = self.merge(8, "h1", "m1")["apply prod"]
-        self.assertEqual((job.conclusion, job.steps["4"]), ("failure", "skipped"))
+        self.assertEqual((job.conclusion, job.steps["Apply it"]), ("failure", "skipped"))
         self.assertIn("plan of h1: not there", job.log)
 
     def test_a_spec_that_is_refused_is_told_in_the_comment(self):
@@ -293,6 +293,55 @@ class Pipelines(unittest.TestCase):
         self.assertIn("refused by the spec or a check; nothing was touched** (exit 3)", comment)
         self.assertIn("mian", comment)
         self.assertEqual(self.host.artifacts, [])
+
+    def test_gitlab_plans_applies_and_finds_drift(self):
+        self.runner.host.issuer = gitlab = Issuer("https://gitlab.com")
+        subject = "project_path:acme/platform:ref_type:branch:ref:main"
+        policy = {"issuer": gitlab.url, "audience": ACCOUNT, "subject": subject}
+        self.accounts.post("_control/settings", {"federation": [{**policy, "jwks": gitlab.jwks()}]})
+        # AWS: whoever comes first. The trust policy of a role is asked in the other tests.
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            self.runner.environment[name] = "AKIAIOSFODNN7EXAMPLE"
+        self.runner.environment["PATH"] = f"{BINARIES}:{self.runner.environment['PATH']}"
+        variables = {
+            "CI_COMMIT_REF_NAME": "main",
+            "CI_PROJECT_ID": "1",
+            "CI_MERGE_REQUEST_IID": "5",
+            "GITLAB_TOKEN": "project-token",
+            "DATABRICKS_HOST": self.accounts.url,
+            "DATABRICKS_CLIENT_ID": CLIENT,
+        }
+
+        def job(name, code=0, **more):
+            source, settings = str(self.repository), {**variables, **more}
+            done, log = self.runner.gitlab_job(source, ".gitlab-ci.yml", name, settings)
+            self.assertEqual(done, code, log)
+            return log
+
+        job("check prod")
+        for _ in range(2):
+            job("plan prod")
+        [note] = self.host.notes
+        self.assertTrue(note["body"].startswith("<!-- dbxctl:plan platform-prod -->"), note)
+        job("apply prod")
+        self.verified()
+        job("drift prod")
+        self.assertIn("a federation policy must fit", job("plan prod", 1, CI_COMMIT_REF_NAME="mine"))
+
+    def test_atlantis_and_pre_commit_run_the_same_commands(self):
+        environment = {**self.runner.environment, "DBXCTL_CLOUD": "sandbox", "WORKSPACE": "dev"}
+        environment |= {"PLANFILE": "dev.tfplan", "PATH": f"{BINARIES}:{environment['PATH']}"}
+
+        def run(command):
+            code, log = self.runner.bash(command, environment, self.repository, str(self.folder))
+            self.assertEqual(code, 0, log)
+
+        atlantis = yaml.safe_load((SAMPLE / "atlantis.yaml").read_text())
+        for stage in ("plan", "apply"):
+            for step in atlantis["workflows"]["dbxctl"][stage]["steps"]:
+                run(step["run"])
+        for hook in yaml.safe_load((TOP / ".pre-commit-hooks.yaml").read_text()):
+            run(f"{hook['entry']} base.yaml environments/prod.yaml")
 
     def test_tokens_of_others_are_refused(self):
         self.only_prod()
