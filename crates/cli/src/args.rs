@@ -154,6 +154,14 @@ pub(crate) enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Tell what stands behind an object, a field of the spec or a rule. No network
+    Explain {
+        /// Such as `aws.vpc/main`, `vpcs.main.nat`, `workspaces.*.subnets` or `DBX-RTE-008`
+        #[arg(value_name = "ADDRESS|FIELD|RULE")]
+        what: String,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
     /// Print a saved plan, or the outputs of a stack
     Show {
         /// A plan saved with `plan --out`

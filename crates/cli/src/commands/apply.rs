@@ -1,5 +1,6 @@
 //! `dbxctl apply` and `dbxctl destroy`: plan, ask, do.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
@@ -170,8 +171,8 @@ async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Sess
 }
 
 pub(super) async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
-    let progress = Progress::new(plan.steps.len());
-    let report = |event| progress.event(event);
+    let progress = Progress::new(plan, &BTreeMap::new());
+    let report = |event| progress.event(&event);
     let run = Run {
         kinds: kinds(),
         cloud: session.cloud.as_ref(),

@@ -89,7 +89,7 @@ fn chosen<'a>(words: &'a str, report: &Report) -> Result<Chosen<'a>> {
 }
 
 /// The report on a spec, without values from the environment.
-fn examine(loaded: &Loaded, world: &World) -> Report {
+pub(super) fn examine(loaded: &Loaded, world: &World) -> Report {
     let mut report = check::check(&loaded.written.spec, &loaded.graph, world);
     for finding in &mut report.findings {
         for text in [&mut finding.message, &mut finding.fix].into_iter().chain(&mut finding.symptom)

@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod check;
+mod explain;
 mod init;
 mod plan;
 mod schema;
@@ -60,6 +61,7 @@ pub(crate) async fn run(args: Args) -> Result {
             };
             adopt::run(options, &global).await
         }
+        Command::Explain { what, specs } => explain::run(&what, &specs.files, &global).await,
         Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global).await,
         Command::State { command } => state::run(command, &global).await,
         Command::Schema { of } => schema::run(of),

@@ -88,6 +88,7 @@ pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) 
             longest.as_secs() + 1
         ));
     }
+    let _reading = render::Reading::begin(&format!("reading {} resources", graph.nodes.len()));
     Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref(), session.settings).await?)
 }
 

@@ -4,10 +4,13 @@
 mod adopt;
 mod check;
 mod drift;
+mod explain;
 mod outputs;
 mod plan;
 mod progress;
 mod rules;
+mod text;
+mod tree;
 
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
@@ -25,9 +28,10 @@ pub(crate) use adopt::{adoption, misfits};
 pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
+pub(crate) use explain::{Effects, Found, Here, Object, Places, Subject, Written, explained};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Progress, Reading};
 pub(crate) use rules::rules;
 
 /// How text may look.
@@ -50,7 +54,9 @@ pub(crate) fn configure(global: &Global) {
             allowed && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
         }
     };
-    let width = environment("COLUMNS").and_then(|c| c.parse().ok()).unwrap_or(100);
+    let terminal = || console::Term::stdout().size_checked().map(|(_, columns)| columns.into());
+    let width =
+        environment("COLUMNS").and_then(|c| c.parse().ok()).or_else(terminal).unwrap_or(100);
     let _ = STYLE.set(Style { color, width });
 }
 

@@ -313,7 +313,8 @@ fn is_short(value: &Value) -> bool {
     serde_json::to_string(value).is_ok_and(|text| text.len() <= 110)
 }
 
-fn long(value: &Value) -> String {
+/// A value as a document of several lines.
+pub(super) fn long(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
@@ -351,7 +352,8 @@ pub(super) fn pretty(value: &Value) -> String {
     }
 }
 
-fn spell_out(value: &Value) -> Value {
+/// The value with words in the place of references.
+pub(super) fn spell_out(value: &Value) -> Value {
     if let Some(output) = as_output(value) {
         let (address, field) = (output.address, output.field);
         return Value::String(format!("(known after apply: {address} {field})"));
