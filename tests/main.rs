@@ -8,6 +8,7 @@ mod check;
 mod clouds;
 mod crash;
 mod drift;
+mod estimate;
 mod faults;
 mod living;
 mod proxy;

@@ -242,7 +242,7 @@ pub(crate) fn connect(target: &Target, access: &Access, graph: Option<&Graph>) -
 fn live(clients: Clients) -> Session {
     let live = Live { env: clients, kinds: kinds::KINDS };
     let cloud = Box::new(Paced::new(live, kinds(), limit));
-    Session { cloud, settings: Settings::default() }
+    Session { cloud, settings: run_settings(false) }
 }
 
 /// Where to look when no spec says it.
@@ -329,13 +329,12 @@ fn open_sandbox(target: &Target, folder: &Path, graph: Option<&Graph>) -> Result
     if let Some(graph) = graph {
         cloud.adopt_used(graph)?;
     }
-    let settings = Settings {
-        first_pause: Duration::from_millis(20),
-        longest_pause: Duration::from_millis(500),
-        parallel: 32,
-        ..Settings::default()
-    };
-    Ok(Session { cloud: Box::new(cloud), settings })
+    Ok(Session { cloud: Box::new(cloud), settings: run_settings(true) })
+}
+
+/// How a run behaves in the clouds of a target.
+pub(crate) fn run_settings(sandbox: bool) -> Settings {
+    if sandbox { sandbox::run_settings() } else { Settings::default() }
 }
 
 pub(crate) async fn clients(target: &Target) -> Result<Clients> {

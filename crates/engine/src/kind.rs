@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::diff::Diff;
+use crate::plan::Action;
 use crate::value::{Address, canonical};
 
 /// Plain data: comes from JSON and goes there.
@@ -201,6 +202,11 @@ pub trait Kind: Send + Sync + 'static {
     fn waits() -> Waits {
         Waits::default()
     }
+    /// How long such a step usually takes, as long as the stack has no runs of its own to learn from;
+    /// none when it takes no longer than its calls.
+    fn typical(_action: Action) -> Option<Duration> {
+        None
+    }
 
     /// Reads many at once, in the order asked; `None` for one that is gone or only a tombstone.
     fn read(
@@ -255,6 +261,8 @@ pub trait AnyKind: Send + Sync {
     fn precious(&self) -> bool;
     fn unique(&self) -> bool;
     fn waits(&self) -> Waits;
+    /// How long such a step usually takes, where that is longer than its calls.
+    fn typical(&self, action: Action) -> Option<Duration>;
     /// The props with the mark in them, where the kind has room for it.
     fn mark(&self, props: &Value, mark: &Mark) -> Result<Value>;
     /// Compares wanted props with what was seen.
@@ -309,6 +317,9 @@ impl<K: Kind> AnyKind for K {
     }
     fn waits(&self) -> Waits {
         K::waits()
+    }
+    fn typical(&self, action: Action) -> Option<Duration> {
+        K::typical(action)
     }
     fn mark(&self, props: &Value, mark: &Mark) -> Result<Value> {
         let mut props = typed::<K, _>("props", props)?;

@@ -5,6 +5,7 @@
 
 mod apply;
 mod diff;
+mod estimate;
 mod event;
 mod graph;
 mod kind;
@@ -17,6 +18,7 @@ mod world;
 
 pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, patiently};
 pub use diff::{Change, Consequence, Diff, Effect, Impact, Meaning};
+pub use estimate::{Estimate, estimate};
 pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Part, Role, known};
 pub use kind::{
@@ -29,9 +31,9 @@ pub use plan::{
 };
 pub use refresh::{World, late, refresh};
 pub use state::{
-    Deposed, Entry, FORMAT, Holder, Leases, Lock, LockError, Move, Notice, Notices, OpenState,
-    PushError, Rebuilt, Record, State, StateError, StateFile, StatePlace, Status, Store,
-    parse_state, push, rebuild,
+    Deposed, Durations, Ended, Entry, FORMAT, Holder, Leases, Lock, LockError, Move, Notice,
+    Notices, OpenState, PastRun, PushError, Rebuilt, Record, RunResult, State, StateError,
+    StateFile, StatePlace, Status, Store, Took, parse_state, push, rebuild,
 };
 pub use value::{Address, Output, Ref, as_output, as_set, bind, canonical, output_json, outputs};
 pub use world::{Cloud, Kinds, Live};

@@ -19,5 +19,5 @@ mod sim;
 mod store;
 
 pub use sandbox::{Call, Item, Sandbox, simulated};
-pub use settings::{Fault, Happens, Operation, Profile, Settings};
+pub use settings::{Fault, Happens, Operation, Profile, Settings, run_settings};
 pub use store::OpenError;

@@ -1,5 +1,7 @@
 //! How the simulated cloud behaves: speed, faults, accounts.
 
+use std::time::Duration;
+
 use cloud::Class;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +103,16 @@ impl Settings {
     fn scaled(&self, (low, high): (u64, u64)) -> (u64, u64) {
         let scale = |ms: u64| (ms as f64 * self.scale.max(0.0)) as u64;
         (scale(low), scale(high))
+    }
+}
+
+/// How a run behaves here: nobody minds being asked often, and there are no limits.
+pub fn run_settings() -> engine::Settings {
+    engine::Settings {
+        first_pause: Duration::from_millis(20),
+        longest_pause: Duration::from_millis(500),
+        parallel: 32,
+        ..engine::Settings::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use engine::{Action, Address, Graph, LastAsked, Plan, Problem, State, World};
+use engine::{Action, Address, Estimate, Graph, LastAsked, Plan, Problem, State, World};
 use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,9 @@ use super::check::{Checked, pass};
 use crate::args::{Format, Global};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
-use crate::setup::{Loaded, Session, Target, connect, kinds, load, sign_in, state_place};
+use crate::setup::{
+    Loaded, Session, Target, connect, kinds, load, run_settings, sign_in, state_place,
+};
 
 pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
@@ -28,6 +30,9 @@ pub(crate) struct Options {
 pub(crate) struct PlanFile {
     pub(crate) target: Target,
     pub(crate) plan: Plan,
+    /// How long it will take; nothing for a plan that cannot be applied.
+    #[serde(default, skip_serializing_if = "Estimate::is_empty")]
+    pub(crate) estimate: Estimate,
     /// Who stands on what is changed, when that are more than the object's own workspace.
     #[serde(default, skip_serializing_if = "Touched::is_empty")]
     pub(crate) used_by: Touched,
@@ -60,12 +65,13 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
 async fn compare(loaded: Loaded, offline: bool) -> Result<PlanFile> {
     let passed = pass(&loaded)?;
     let Loaded { graph, target, .. } = &loaded;
-    let (plan, used_by, checked) = if offline {
+    let (state, plan, used_by, checked) = if offline {
         let state = state_place(target).await?.read().await?;
         let world = World::remembered(&state);
         let passed = passed.again(&loaded, &world)?;
         let checked = passed.told(&loaded, &state);
-        (decide(graph, &state, &world)?, Touched::new(), checked)
+        let plan = decide(graph, &state, &world)?;
+        (state, plan, Touched::new(), checked)
     } else {
         let access = sign_in(target).await?;
         let state = access.state.read().await?;
@@ -74,9 +80,11 @@ async fn compare(loaded: Loaded, offline: bool) -> Result<PlanFile> {
         let passed = passed.again(&loaded, &world)?;
         let plan = decide(graph, &state, &world)?;
         let used_by = touched(&session, &plan, graph, &state).await?;
-        (plan, used_by, passed.told(&loaded, &state))
+        let checked = passed.told(&loaded, &state);
+        (state, plan, used_by, checked)
     };
-    Ok(PlanFile { target: loaded.target, plan, used_by, checked })
+    let estimate = estimate(&plan, &state, target);
+    Ok(PlanFile { target: loaded.target, plan, estimate, used_by, checked })
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
@@ -109,6 +117,11 @@ pub(crate) async fn touched(
     Ok(users.touched(plan, graph, state))
 }
 
+/// How long the plan will take.
+pub(crate) fn estimate(plan: &Plan, state: &State, target: &Target) -> Estimate {
+    engine::estimate(plan, state, kinds(), run_settings(target.sandbox).parallel)
+}
+
 /// The plan, or all reasons why there is none.
 pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan> {
     engine::plan(graph, state, world, kinds()).map_err(|problems| refused(&problems))
@@ -122,7 +135,8 @@ async fn drift(Loaded { graph, target, .. }: Loaded) -> Result<PlanFile> {
     let asked = LastAsked::of(&state, kinds()).map_err(|problems| refused(&problems))?;
     let world = read_world(&session, &asked.graph, &asked.state).await?;
     let plan = engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))?;
-    Ok(PlanFile { target, plan, used_by: Touched::new(), checked: Checked::default() })
+    let (estimate, used_by, checked) = Default::default();
+    Ok(PlanFile { target, plan, estimate, used_by, checked })
 }
 
 fn refused(problems: &[Problem]) -> Fail {

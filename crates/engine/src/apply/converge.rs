@@ -13,7 +13,7 @@ use crate::diff::Diff;
 use crate::event::Event;
 use crate::kind::{AnyKind, Found, Readiness, Wanted};
 use crate::plan::{Action, Plan, Step};
-use crate::state::{Entry, State, Status};
+use crate::state::{Entry, State, Status, Took};
 use crate::value::{bind, outputs};
 
 /// Makes the object if there is none, and brings it to what the step says.
@@ -23,6 +23,7 @@ pub(super) async fn make(
     plan: &Plan,
     run: &Run<'_>,
 ) -> Result<(), StepError> {
+    let started = Instant::now();
     let props = bind(&step.props, &|output| known(run, output));
     if let Some(open) = outputs(&props).first() {
         return Err(StepError::Bug(format!("`{}` of {} is not known", open.field, open.address)));
@@ -58,6 +59,7 @@ pub(super) async fn make(
         group: step.group.clone(),
         changed,
         at: now(),
+        took: Some(Took::new(step.action, started.elapsed())),
     };
     Ok(run.store.append(entry).await?)
 }

@@ -8,7 +8,7 @@ use super::{Run, StepError};
 use crate::event::Event;
 use crate::kind::AnyKind;
 use crate::plan::Step;
-use crate::state::Entry;
+use crate::state::{Entry, Took};
 
 /// Removes the object of the step. One that is gone already is as good as removed.
 pub(super) async fn remove(
@@ -16,6 +16,7 @@ pub(super) async fn remove(
     step: &Step,
     run: &Run<'_>,
 ) -> Result<(), StepError> {
+    let started = Instant::now();
     let address = step.address.clone();
     let Some(id) = step.id.clone() else {
         return Err(StepError::Bug("a delete without an id".to_owned()));
@@ -36,7 +37,8 @@ pub(super) async fn remove(
         Err(StepError::Cloud { source, .. }) if source.class == Class::NotFound => {}
         Err(other) => return Err(other),
     }
-    Ok(run.store.append(Entry::Removed { address, id: Some(id) }).await?)
+    let took = Some(Took::new(step.action, started.elapsed()));
+    Ok(run.store.append(Entry::Removed { address, id: Some(id), took }).await?)
 }
 
 /// Page by page, until nothing is left.

@@ -116,6 +116,11 @@ impl Action {
     pub fn makes(self) -> bool {
         self != Action::Delete
     }
+
+    /// Whether there is a new object after the step.
+    pub fn is_new(self) -> bool {
+        matches!(self, Action::Create | Action::Replace)
+    }
 }
 
 /// One step. It starts when all steps in `after` are done.

@@ -1,6 +1,7 @@
 //! Planner tables, and the order of steps at random.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -34,6 +35,9 @@ impl AnyKind for Toy {
     }
     fn waits(&self) -> Waits {
         Waits::default()
+    }
+    fn typical(&self, _: Action) -> Option<Duration> {
+        None
     }
     fn mark(&self, props: &Value, _: &Mark) -> cloud::Result<Value> {
         Ok(props.clone())

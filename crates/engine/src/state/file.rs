@@ -195,6 +195,7 @@ mod tests {
                 group,
                 changed: true,
                 at,
+                took: None,
             },
         ]
     }
@@ -307,7 +308,11 @@ mod tests {
             id: "x-2".into(),
             at: record.changed_at,
         });
-        state.apply(&Entry::Removed { address: address.clone(), id: Some("x-1".into()) });
+        state.apply(&Entry::Removed {
+            address: address.clone(),
+            id: Some("x-1".into()),
+            took: None,
+        });
         assert_eq!(state.ids(address), ["x-2"]);
     }
 

@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod folder;
 mod formats;
+mod history;
 mod lease;
 mod lock;
 mod model;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use error::StateError;
 pub use file::StateFile;
+pub use history::{Durations, Ended, PastRun, RunResult, Took};
 pub use lease::Leases;
 pub use lock::{Holder, Lock, LockError};
 pub use model::{Deposed, Entry, FORMAT, Move, Record, State, Status};

@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::history::{Durations, Ended, PastRun, Took};
 use crate::graph::{Graph, Group, Node, Role};
 use crate::value::Address;
 
 /// The version of the state file this code writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Everything known about one stack between runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +30,12 @@ pub struct State {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub home: BTreeMap<String, String>,
     pub resources: BTreeMap<Address, Record>,
+    /// Seconds that the last steps took, by kind and action, newest last.
+    #[serde(default, skip_serializing_if = "Durations::is_empty")]
+    pub durations: Durations,
+    /// The last runs that carried out a plan, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<PastRun>,
 }
 
 /// How far a resource has come.
@@ -113,11 +120,19 @@ pub enum Entry {
         /// Whether this run changed the object.
         changed: bool,
         at: Timestamp,
+        /// None when no step has made it so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took: Option<Took>,
     },
     /// Before the call that removes the object `id`.
     Removing { address: Address, id: String },
     /// The object `id` is gone.
-    Removed { address: Address, id: Option<String> },
+    Removed {
+        address: Address,
+        id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took: Option<Took>,
+    },
     /// The address is nobody's business any more; the object stays.
     Forget { address: Address },
     /// The resource has another address; the object stays as it is.
@@ -126,6 +141,10 @@ pub enum Entry {
     Home { home: BTreeMap<String, String> },
     /// The resource hangs together with others in another way than before.
     Relate { address: Address, needs: BTreeSet<Address>, group: Group },
+    /// Before the first step of a plan.
+    Began { run: PastRun },
+    /// After the last step of the run `owner`.
+    Ended { owner: String, ended: Ended },
 }
 
 impl State {
@@ -139,6 +158,8 @@ impl State {
             serial: 0,
             home: BTreeMap::new(),
             resources: BTreeMap::new(),
+            durations: Durations::new(),
+            runs: Vec::new(),
         }
     }
 
@@ -177,7 +198,7 @@ impl State {
                     record.changed_at = *at;
                 }
             }
-            Entry::Settled { address, props, seen, needs, group, changed, at } => {
+            Entry::Settled { address, props, seen, needs, group, changed, at, took } => {
                 if let Some(record) = self.resources.get_mut(address) {
                     record.status = Status::Settled;
                     record.props = props.clone();
@@ -188,6 +209,9 @@ impl State {
                         record.changed_at = *at;
                     }
                 }
+                if let Some(took) = took {
+                    self.took(address.kind(), *took);
+                }
             }
             Entry::Removing { address, id } => {
                 if let Some(record) = self.resources.get_mut(address)
@@ -196,7 +220,12 @@ impl State {
                     record.status = Status::Removing;
                 }
             }
-            Entry::Removed { address, id } => self.removed(address, id.as_deref()),
+            Entry::Removed { address, id, took } => {
+                self.removed(address, id.as_deref());
+                if let Some(took) = took {
+                    self.took(address.kind(), *took);
+                }
+            }
             Entry::Forget { address } => {
                 self.resources.remove(address);
             }
@@ -208,6 +237,8 @@ impl State {
                     record.group = group.clone();
                 }
             }
+            Entry::Began { run } => self.began(run.clone()),
+            Entry::Ended { owner, ended } => self.ended(owner, ended),
         }
     }
 

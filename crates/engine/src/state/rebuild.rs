@@ -93,6 +93,7 @@ pub fn rebuild(graph: &Graph, state: &State, world: &World, kinds: Kinds) -> Reb
             group: node.group.clone(),
             changed: false,
             at,
+            took: None,
         });
         present.insert(address, (id, seen));
     }

@@ -7,7 +7,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{ConnectivityType, NatGatewayState, ResourceType};
 use ::aws::{Aws, Named};
 use cloud::Result;
-use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Scope, Waits, Wanted};
+use engine::{Action, Diff, Found, Kind, Mark, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::elastic_ip::AllocationId;
@@ -89,6 +89,15 @@ impl Kind for NatGateway {
             ready: Duration::from_secs(600),
             gone: Duration::from_secs(900),
             ..Waits::default()
+        }
+    }
+
+    /// AWS publishes no figures; pending for 80 to 100 s, deleting for 30 to 60 s is what is seen.
+    fn typical(action: Action) -> Option<Duration> {
+        match action {
+            Action::Create | Action::Replace => Some(Duration::from_secs(95)),
+            Action::Delete => Some(Duration::from_secs(50)),
+            _ => None,
         }
     }
 

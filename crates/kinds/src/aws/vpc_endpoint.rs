@@ -8,7 +8,7 @@ use ::aws::ec2::types;
 use ::aws::ec2::types::{ResourceType, VpcEndpointType};
 use ::aws::{Aws, Named};
 use cloud::{Class, Error, Result};
-use engine::{Diff, Found, Kind, Mark, Out, Readiness, Ref, Scope, Waits, Wanted};
+use engine::{Action, Diff, Found, Kind, Mark, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 
 use super::route_table::RouteTableId;
@@ -138,6 +138,15 @@ impl Kind for VpcEndpoint {
             ready: Duration::from_secs(600),
             gone: Duration::from_secs(900),
             ..Waits::default()
+        }
+    }
+
+    /// AWS publishes no figures; pending for one to two minutes, deleting for 30 to 120 s is what is seen.
+    fn typical(action: Action) -> Option<Duration> {
+        match action {
+            Action::Create | Action::Replace => Some(Duration::from_secs(95)),
+            Action::Delete => Some(Duration::from_secs(80)),
+            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Ref, Replace, Scope, Waits, Wanted};
+use engine::{Action, Diff, Found, Kind, Ref, Replace, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -58,6 +58,12 @@ impl Kind for Credentials {
 
     fn waits() -> Waits {
         Waits { propagation: Duration::from_secs(180), ..Waits::default() }
+    }
+
+    /// The server checks the role, which is rarely known to it sooner: IAM tells everybody within 10 to
+    /// 60 s.
+    fn typical(action: Action) -> Option<Duration> {
+        action.is_new().then(|| Duration::from_secs(11))
     }
 
     async fn read(account: &Account, ids: &[CredentialsId]) -> Result<Vec<Option<Seen>>> {

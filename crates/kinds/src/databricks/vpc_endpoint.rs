@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloud::Result;
 use databricks::Account;
-use engine::{Diff, Found, Kind, Out, Readiness, Ref, Scope, Waits, Wanted};
+use engine::{Action, Diff, Found, Kind, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -75,6 +75,11 @@ impl Kind for Registration {
 
     fn waits() -> Waits {
         Waits { ready: Duration::from_secs(15 * 60), ..Waits::default() }
+    }
+
+    /// Databricks accepts it by itself, "within minutes": pending for one to three is what is seen.
+    fn typical(action: Action) -> Option<Duration> {
+        action.is_new().then(|| Duration::from_secs(120))
     }
 
     async fn read(account: &Account, ids: &[RegistrationId]) -> Result<Vec<Option<Seen>>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloud::{Class, Error, Result};
 use databricks::Account;
 use engine::Impact::{ComputeStops, OneWay, UsersLoseAccess};
-use engine::{Diff, Found, Kind, Out, Readiness, Ref, Scope, Waits, Wanted};
+use engine::{Action, Diff, Found, Kind, Out, Readiness, Ref, Scope, Waits, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -213,6 +213,16 @@ impl Kind for Workspace {
             // The server checks the role's permissions again, and now and then too early.
             propagation: Duration::from_secs(180),
             ..Waits::default()
+        }
+    }
+
+    /// 5 to 7 minutes to create (Terraform provider, `mws_workspaces`); deleting for 30 to 90 s is what
+    /// is seen. A change of a running workspace is immediate (API reference).
+    fn typical(action: Action) -> Option<Duration> {
+        match action {
+            Action::Create | Action::Replace => Some(Duration::from_secs(6 * 60)),
+            Action::Delete => Some(Duration::from_secs(60)),
+            _ => None,
         }
     }
 

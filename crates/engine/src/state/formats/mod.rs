@@ -19,6 +19,8 @@ struct Step {
 const STEPS: [Step; FORMAT as usize - 1] = [
     // 2 has two entries more (`move`, `home`): programs that know only 1 must not go on from a log with them.
     Step { state: |_| (), entry: |_| () },
+    // 3 adds `durations` and `runs`, and the entries `began` and `ended`.
+    Step { state: |_| (), entry: |_| () },
 ];
 
 /// The steps from format `from` on.
