@@ -96,8 +96,13 @@ pub(crate) enum Command {
         /// Save the plan, for `dbxctl apply FILE`
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = PlanFormat::Human)]
+        format: PlanFormat,
+        #[command(flatten)]
+        length: Length,
+        /// Plan to delete everything this stack has made, as `dbxctl destroy` would
+        #[arg(long)]
+        destroy: bool,
         /// Exit with 2 when there are changes
         #[arg(long)]
         detailed_exitcode: bool,
@@ -106,7 +111,7 @@ pub(crate) enum Command {
         offline: bool,
         /// Show only what was changed outside dbxctl since the last apply, whatever the spec says
         /// now; exit with 2 when there is any
-        #[arg(long, conflicts_with_all = ["out", "offline"])]
+        #[arg(long, conflicts_with_all = ["out", "offline", "destroy"])]
         drift_only: bool,
     },
     /// Make the clouds agree with the spec, or carry out a saved plan
@@ -166,6 +171,11 @@ pub(crate) enum Command {
     Show {
         /// A plan saved with `plan --out`
         plan: Option<PathBuf>,
+        /// How to print the plan [default: human]
+        #[arg(long, value_enum, requires = "plan")]
+        format: Option<ShowFormat>,
+        #[command(flatten)]
+        length: Length,
         #[command(flatten)]
         specs: SpecOption,
     },
@@ -277,9 +287,33 @@ pub(crate) struct SpecOption {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum PlanFormat {
     Human,
     Json,
+    /// One comment for the reviewers of a pull request
+    Markdown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowFormat {
+    Human,
+    Json,
+    /// One comment for the reviewers of a pull request
+    Markdown,
+    /// As `terraform show -json` prints a plan, for policy tools; reads the state
+    TerraformJson,
+}
+
+fn characters() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(2_000..)
+}
+
+/// How long a comment may be.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub(crate) struct Length {
+    /// The most characters of a Markdown comment; what does not fit is told shorter or left out
+    #[arg(long, value_name = "N", default_value_t = 65_000, value_parser = characters())]
+    pub(crate) max_chars: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -49,6 +49,11 @@ impl Fail {
         Fail { exit, message, hints: Vec::new(), rendered: true }
     }
 
+    /// A saved plan that the state has left behind.
+    pub(crate) fn stale(why: &engine::Stale) -> Self {
+        Fail::new(Exit::Stale, why).hint("plan again, and review what is new")
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self

@@ -16,7 +16,9 @@ mod state;
 mod value;
 mod world;
 
-pub use apply::{Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, patiently};
+pub use apply::{
+    Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, fresh, patiently,
+};
 pub use diff::{Change, Consequence, Diff, Effect, Impact, Meaning};
 pub use estimate::{Estimate, estimate};
 pub use event::{Event, Report};

@@ -1,13 +1,12 @@
 //! `dbxctl apply` and `dbxctl destroy`: plan, ask, do.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{Checked, Passed, pass};
-use super::plan::{Touched, decide, is_saved, open, read_world, touched};
+use super::plan::{Touched, decide, is_saved, nothing, open, read_world, touched};
 use super::signals::{self, Received};
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
@@ -22,9 +21,7 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
         let access = sign_in(&saved.target).await?;
         let holder = Holder { plan_sha256: Some(saved.plan.sha256()), ..holder("dbxctl apply") };
         return with_state(&access.state, &holder, async |held| {
-            engine::check_fresh(&saved.plan, held.store).map_err(|stale| {
-                Fail::new(Exit::Stale, stale).hint("plan again, and review what is new")
-            })?;
+            engine::check_fresh(&saved.plan, held.store).map_err(|stale| Fail::stale(&stale))?;
             let session = connect(&saved.target, &access, None)?;
             // Whoever saved the plan has seen it; that was the question.
             carry_out(&saved.target, &saved.plan, held, &session).await
@@ -52,13 +49,7 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
     let access = sign_in(&loaded.target).await?;
     with_state(&access.state, &holder("dbxctl destroy"), async |held| {
         let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
-        let mut nothing = Graph::new(&loaded.target.stack);
-        nothing.home.clone_from(&loaded.graph.home);
-        // The command itself is the consent.
-        nothing.deletion_allowed = held
-            .peek(|state| state.resources.values().map(|record| record.group.clone()).collect());
-        // To empty a bucket takes words in the spec, also here.
-        nothing.emptying_allowed.clone_from(&loaded.graph.emptying_allowed);
+        let nothing = held.peek(|state| nothing(&loaded, state));
         let job = Job { target: &loaded.target, graph: &nothing, checked: None, verb: "destroy" };
         plan_and_do(job, held, &session, yes).await
     })
@@ -171,7 +162,9 @@ async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Sess
 }
 
 pub(super) async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
-    let progress = Progress::new(plan, &BTreeMap::new());
+    let parallel = session.settings.parallel;
+    let estimate = held.peek(|state| engine::estimate(plan, state, kinds(), parallel));
+    let progress = Progress::new(plan, &estimate);
     let report = |event| progress.event(&event);
     let run = Run {
         kinds: kinds(),

@@ -101,7 +101,7 @@ pub(super) fn examine(loaded: &Loaded, world: &World) -> Report {
 }
 
 /// Where a JSON pointer of the spec is written, or else what holds it.
-fn locate(loaded: &Loaded, pointer: &str) -> Option<Location> {
+pub(super) fn locate(loaded: &Loaded, pointer: &str) -> Option<Location> {
     let place = loaded.written.places.find(pointer)?;
     Some(Location { file: place.file.to_string(), line: place.line, column: place.column })
 }
@@ -141,6 +141,9 @@ impl<'a> Answer<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Checked {
+    /// What was found and will hurt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<Warning>,
     /// What was found and the spec accepts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) accepted: Vec<Accepted>,
@@ -152,8 +155,26 @@ pub(crate) struct Checked {
 impl Checked {
     /// Whether there is nothing to tell.
     pub(crate) fn is_empty(&self) -> bool {
-        self.accepted.is_empty() && self.room.is_empty()
+        let Checked { warnings, accepted, room } = self;
+        warnings.is_empty() && accepted.is_empty() && room.is_empty()
     }
+}
+
+/// A warning, as a plan keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Warning {
+    pub(crate) rule: String,
+    /// The object it is about, by address; the name of a workspace when it is about all of it.
+    pub(crate) subject: String,
+    /// The place in the spec that mends it, as a JSON pointer.
+    pub(crate) pointer: String,
+    pub(crate) message: String,
+    /// The smallest change that mends it.
+    pub(crate) fix: String,
+    /// What users would see, in the words of Databricks or AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) symptom: Option<String>,
 }
 
 /// A finding the spec accepts, as a plan keeps it.
@@ -214,7 +235,16 @@ impl Passed {
         let world = World::remembered(state);
         let now = Topology::of(&spec.region, &state.as_used(), &world);
         let room = check::capacity(spec, &now).changes(&self.report.capacity);
-        Checked { accepted: self.accepted(), room }
+        Checked { warnings: self.warnings(), accepted: self.accepted(), room }
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        let open = |f: &&Finding| f.severity == Severity::Warning && f.accepted.is_none();
+        let warning = |finding: &Finding| {
+            let Finding { rule, subject, pointer, message, fix, symptom, .. } = finding.clone();
+            Warning { rule: rule.to_owned(), subject, pointer, message, fix, symptom }
+        };
+        self.report.findings.iter().filter(open).map(warning).collect()
     }
 
     /// What the spec accepts of what was found.

@@ -13,12 +13,12 @@ mod state;
 mod validate;
 mod whoami;
 
-pub(crate) use check::{Accepted, Checked};
-pub(crate) use plan::Touched;
+pub(crate) use check::{Accepted, Checked, Warning};
+pub(crate) use plan::{PlanFile, Touched};
 
 use clap::CommandFactory;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, ShowFormat};
 use crate::exit::{Exit, Result};
 use crate::render;
 
@@ -32,8 +32,25 @@ pub(crate) async fn run(args: Args) -> Result {
             let options = check::Options { format, details, info, rules };
             check::run(&specs.files, &options, &global)
         }
-        Command::Plan { specs, out, format, detailed_exitcode, offline, drift_only } => {
-            let options = plan::Options { out, format, detailed_exitcode, offline, drift_only };
+        Command::Plan {
+            specs,
+            out,
+            format,
+            length,
+            destroy,
+            detailed_exitcode,
+            offline,
+            drift_only,
+        } => {
+            let options = plan::Options {
+                out,
+                format,
+                length,
+                destroy,
+                detailed_exitcode,
+                offline,
+                drift_only,
+            };
             plan::run(&specs.files, &options, &global).await
         }
         Command::Apply { specs, yes } => apply::run(&specs.files, yes, &global).await,
@@ -62,7 +79,10 @@ pub(crate) async fn run(args: Args) -> Result {
             adopt::run(options, &global).await
         }
         Command::Explain { what, specs } => explain::run(&what, &specs.files, &global).await,
-        Command::Show { plan, specs } => show::run(plan.as_deref(), &specs.files, &global).await,
+        Command::Show { plan: Some(path), format, length, .. } => {
+            show::plan(&path, format.unwrap_or(ShowFormat::Human), length).await
+        }
+        Command::Show { plan: None, specs, .. } => show::outputs(&specs.files, &global).await,
         Command::State { command } => state::run(command, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,

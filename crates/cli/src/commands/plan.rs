@@ -8,8 +8,8 @@ use engine::{Action, Address, Estimate, Graph, LastAsked, Plan, Problem, State, 
 use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checked, pass};
-use crate::args::{Format, Global};
+use super::check::{Checked, locate, pass};
+use crate::args::{Global, Length, PlanFormat};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
 use crate::setup::{
@@ -18,7 +18,9 @@ use crate::setup::{
 
 pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
-    pub(crate) format: Format,
+    pub(crate) format: PlanFormat,
+    pub(crate) length: Length,
+    pub(crate) destroy: bool,
     pub(crate) detailed_exitcode: bool,
     pub(crate) offline: bool,
     pub(crate) drift_only: bool,
@@ -43,16 +45,32 @@ pub(crate) struct PlanFile {
 
 pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
     let loaded = load(files, global)?;
-    let file = match options.drift_only {
-        true => drift(loaded).await?,
-        false => compare(loaded, options.offline).await?,
+    let made = match options.drift_only {
+        true => drift(&loaded).await,
+        false => compare(&loaded, options).await,
     };
+    let file = made.inspect_err(|fail| {
+        // A reviewer must not be left with the comment on an earlier plan.
+        if options.format == PlanFormat::Markdown && fail.exit == Exit::Refused {
+            let budget = options.length.max_chars;
+            render::result(&render::refused(&loaded.target.stack, fail, budget));
+        }
+    })?;
     let changes = !file.plan.is_empty();
-    match options.format {
-        Format::Human if options.drift_only => render::result(&render::drift(&file.plan)),
-        Format::Human => render::result(&render::plan(&file.plan, &file.used_by, &file.checked)),
-        Format::Json => render::result(&json(&file)),
-    }
+    render::result(&match options.format {
+        PlanFormat::Human if options.drift_only => render::drift(&file.plan),
+        PlanFormat::Human => render::plan(&file.plan, &file.used_by, &file.checked),
+        PlanFormat::Json => json(&file),
+        PlanFormat::Markdown => {
+            let review = render::Review {
+                file: &file,
+                drift: options.drift_only,
+                locate: &|pointer| locate(&loaded, pointer),
+                diagram: &|_| None,
+            };
+            review.markdown(options.length.max_chars)
+        }
+    });
     if let Some(path) = &options.out {
         save(path, &file)?;
         render::note(&format!("saved: dbxctl apply {}", path.display()));
@@ -62,29 +80,48 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
 }
 
 /// What is between the spec and the clouds, or what was last seen of them.
-async fn compare(loaded: Loaded, offline: bool) -> Result<PlanFile> {
-    let passed = pass(&loaded)?;
-    let Loaded { graph, target, .. } = &loaded;
-    let (state, plan, used_by, checked) = if offline {
-        let state = state_place(target).await?.read().await?;
-        let world = World::remembered(&state);
-        let passed = passed.again(&loaded, &world)?;
-        let checked = passed.told(&loaded, &state);
-        let plan = decide(graph, &state, &world)?;
-        (state, plan, Touched::new(), checked)
+async fn compare(loaded: &Loaded, options: &Options) -> Result<PlanFile> {
+    // What only removes is not checked.
+    let passed = if options.destroy { None } else { Some(pass(loaded)?) };
+    let Loaded { target, .. } = loaded;
+    let (session, state) = if options.offline {
+        (None, state_place(target).await?.read().await?)
     } else {
         let access = sign_in(target).await?;
         let state = access.state.read().await?;
-        let session = connect(target, &access, Some(graph))?;
-        let world = read_world(&session, graph, &state).await?;
-        let passed = passed.again(&loaded, &world)?;
-        let plan = decide(graph, &state, &world)?;
-        let used_by = touched(&session, &plan, graph, &state).await?;
-        let checked = passed.told(&loaded, &state);
-        (state, plan, used_by, checked)
+        (Some(connect(target, &access, Some(&loaded.graph))?), state)
+    };
+    let graph = match options.destroy {
+        true => &nothing(loaded, &state),
+        false => &loaded.graph,
+    };
+    let world = match &session {
+        Some(session) => read_world(session, graph, &state).await?,
+        None => World::remembered(&state),
+    };
+    let checked = match passed {
+        Some(passed) => passed.again(loaded, &world)?.told(loaded, &state),
+        None => Checked::default(),
+    };
+    let plan = decide(graph, &state, &world)?;
+    let used_by = match &session {
+        Some(session) => touched(session, &plan, graph, &state).await?,
+        None => Touched::new(),
     };
     let estimate = estimate(&plan, &state, target);
-    Ok(PlanFile { target: loaded.target, plan, estimate, used_by, checked })
+    Ok(PlanFile { target: target.clone(), plan, estimate, used_by, checked })
+}
+
+/// What is wanted when everything is to go.
+pub(crate) fn nothing(loaded: &Loaded, state: &State) -> Graph {
+    let mut nothing = Graph::new(&loaded.target.stack);
+    nothing.home.clone_from(&loaded.graph.home);
+    // The command itself is the consent.
+    nothing.deletion_allowed =
+        state.resources.values().map(|record| record.group.clone()).collect();
+    // To empty a bucket takes words in the spec, also here.
+    nothing.emptying_allowed.clone_from(&loaded.graph.emptying_allowed);
+    nothing
 }
 
 pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) -> Result<World> {
@@ -128,10 +165,11 @@ pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan
 }
 
 /// What is not as it was last asked for. What the spec says now does not matter, so it is not checked.
-async fn drift(Loaded { graph, target, .. }: Loaded) -> Result<PlanFile> {
+async fn drift(loaded: &Loaded) -> Result<PlanFile> {
+    let target = loaded.target.clone();
     let access = sign_in(&target).await?;
     let state = access.state.read().await?;
-    let session = connect(&target, &access, Some(&graph))?;
+    let session = connect(&target, &access, Some(&loaded.graph))?;
     let asked = LastAsked::of(&state, kinds()).map_err(|problems| refused(&problems))?;
     let world = read_world(&session, &asked.graph, &asked.state).await?;
     let plan = engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))?;
@@ -143,7 +181,7 @@ fn refused(problems: &[Problem]) -> Fail {
     Fail::rendered(Exit::Refused, render::problems(problems))
 }
 
-fn json(file: &PlanFile) -> String {
+pub(crate) fn json(file: &PlanFile) -> String {
     let mut text = serde_json::to_string_pretty(file).expect("a plan is plain data");
     text.push('\n');
     text

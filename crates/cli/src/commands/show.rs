@@ -2,23 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use super::plan::open;
-use crate::args::Global;
-use crate::exit::{Exit, Result};
+use super::plan::{json, open};
+use crate::args::{Global, Length, ShowFormat};
+use crate::exit::{Exit, Fail, Result};
 use crate::{render, setup};
 
-pub(crate) async fn run(plan: Option<&Path>, files: &[PathBuf], global: &Global) -> Result {
-    let text = match plan {
-        Some(path) => {
-            let file = open(path)?;
-            render::plan(&file.plan, &file.used_by, &file.checked)
+pub(crate) async fn plan(path: &Path, format: ShowFormat, length: Length) -> Result {
+    let file = open(path)?;
+    render::result(&match format {
+        ShowFormat::Human => render::plan(&file.plan, &file.used_by, &file.checked),
+        ShowFormat::Json => json(&file),
+        ShowFormat::Markdown => {
+            let review =
+                render::Review { file: &file, drift: false, locate: &|_| None, diagram: &|_| None };
+            review.markdown(length.max_chars)
         }
-        None => {
-            let loaded = setup::load(files, global)?;
-            let state = setup::state_place(&loaded.target).await?.read().await?;
-            render::outputs(&state, loaded.target.sandbox)
+        ShowFormat::TerraformJson => {
+            let state = setup::state_place(&file.target).await?.read().await?;
+            engine::fresh(&file.plan, &state).map_err(|stale| Fail::stale(&stale))?;
+            let plan = render::terraform(&file, &state);
+            serde_json::to_string_pretty(&plan).expect("a plan is plain data") + "\n"
         }
-    };
-    render::result(&text);
+    });
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn outputs(files: &[PathBuf], global: &Global) -> Result {
+    let loaded = setup::load(files, global)?;
+    let state = setup::state_place(&loaded.target).await?.read().await?;
+    render::result(&render::outputs(&state, loaded.target.sandbox));
     Ok(Exit::Done)
 }

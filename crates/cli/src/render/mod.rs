@@ -5,10 +5,12 @@ mod adopt;
 mod check;
 mod drift;
 mod explain;
+mod markdown;
 mod outputs;
 mod plan;
 mod progress;
 mod rules;
+mod terraform;
 mod text;
 mod tree;
 
@@ -29,10 +31,12 @@ pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
 pub(crate) use explain::{Effects, Found, Here, Object, Places, Subject, Written, explained};
+pub(crate) use markdown::{Review, refused};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::plan;
 pub(crate) use progress::{Progress, Reading};
 pub(crate) use rules::rules;
+pub(crate) use terraform::terraform;
 
 /// How text may look.
 #[derive(Debug, Clone, Copy)]

@@ -160,7 +160,7 @@ fn headline(headline: &Headline, plan: &Plan, used_by: &Touched) -> String {
 }
 
 /// An impact as the plan names it.
-fn impact_words(impact: Impact) -> &'static str {
+pub(super) fn impact_words(impact: Impact) -> &'static str {
     match impact {
         Impact::ComputeStops => "compute must be stopped",
         Impact::UsersLoseAccess => "users lose access",
@@ -168,7 +168,7 @@ fn impact_words(impact: Impact) -> &'static str {
     }
 }
 
-fn workspaces_replaced(plan: &Plan) -> usize {
+pub(super) fn workspaces_replaced(plan: &Plan) -> usize {
     let replaced =
         |s: &&Step| s.action == Action::Replace && s.address.kind().ends_with(".workspace");
     plan.steps.iter().filter(replaced).count()
@@ -222,7 +222,7 @@ pub(super) fn step(step: &Step, number: &str) -> String {
 }
 
 /// The props a reader looks for first, on one line of at most `room` columns.
-fn essentials(props: &Value, room: usize) -> String {
+pub(super) fn essentials(props: &Value, room: usize) -> String {
     let Some(fields) = props.as_object() else { return String::new() };
     let mut line = String::new();
     for (name, value) in fields {
@@ -246,29 +246,74 @@ fn essentials(props: &Value, room: usize) -> String {
 }
 
 fn change(change: &PlannedChange) -> String {
-    let why = match &change.why {
-        Why::Spec => "the spec asks for it".to_owned(),
-        Why::Drift => "it was changed outside dbxctl".to_owned(),
-        Why::Follows(address) => format!("{address} is new"),
-        Why::Unfinished => "an earlier apply did not get to it".to_owned(),
+    let forces = match forces(change) {
+        Some(words) => paint(Ink::Red, &format!("; {words}")),
+        None => String::new(),
     };
-    let forces = match change.effect {
-        Effect::Replace => paint(Ink::Red, "; it cannot be changed, so this needs a new one"),
-        Effect::Update | Effect::Never => String::new(),
-    };
-    let why = paint(Ink::Dim, &format!("({why})"));
-    let lines = differences(&change.field, &spell_out(&change.before), &spell_out(&change.after));
+    let why = paint(Ink::Dim, &format!("({})", why(&change.why)));
+    let lines = differences(&change.field, &change.before, &change.after);
     match lines.as_slice() {
-        [line] if line.starts_with(&change.field) => format!("      {line}  {why}{forces}\n"),
+        [line @ Line::Field { .. }] => format!("      {}  {why}{forces}\n", line.painted()),
         lines => {
-            let lines: String = lines.iter().map(|line| format!("        {line}\n")).collect();
-            format!("      {}:  {why}{forces}\n{lines}", change.field)
+            let lines = lines.iter().map(|line| format!("        {}\n", line.painted()));
+            format!("      {}:  {why}{forces}\n{}", change.field, lines.collect::<String>())
         }
     }
 }
 
-/// What differs, one line each: maps by key, lists by member, long members by line.
-fn differences(path: &str, before: &Value, after: &Value) -> Vec<String> {
+pub(super) fn why(why: &Why) -> String {
+    match why {
+        Why::Spec => "the spec asks for it".to_owned(),
+        Why::Drift => "it was changed outside dbxctl".to_owned(),
+        Why::Follows(address) => format!("{address} is new"),
+        Why::Unfinished => "an earlier apply did not get to it".to_owned(),
+    }
+}
+
+/// What the change makes necessary.
+pub(super) fn forces(change: &PlannedChange) -> Option<&'static str> {
+    match change.effect {
+        Effect::Replace => Some("it cannot be changed, so this needs a new one"),
+        Effect::Update | Effect::Never => None,
+    }
+}
+
+/// One line of a difference.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Line {
+    Field {
+        path: String,
+        before: Value,
+        after: Value,
+    },
+    Removed(String),
+    Added(String),
+    Same(String),
+    /// Lines that do not differ are left out.
+    Gap,
+}
+
+impl Line {
+    fn painted(&self) -> String {
+        match self {
+            Line::Field { path, before, after } => {
+                format!("{path}: {} → {}", pretty(before), pretty(after))
+            }
+            Line::Removed(text) => paint(Ink::Red, &format!("- {text}")),
+            Line::Added(text) => paint(Ink::Green, &format!("+ {text}")),
+            Line::Same(text) => format!("  {text}"),
+            Line::Gap => "  …".to_owned(),
+        }
+    }
+}
+
+/// What differs, line by line, with words for what is not known yet.
+pub(super) fn differences(path: &str, before: &Value, after: &Value) -> Vec<Line> {
+    compare(path, &spell_out(before), &spell_out(after))
+}
+
+/// Maps by key, lists by member, long members by line.
+fn compare(path: &str, before: &Value, after: &Value) -> Vec<Line> {
     match (before, after) {
         (Value::Object(old), Value::Object(new)) if is_map(old) && is_map(new) => {
             let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -277,21 +322,22 @@ fn differences(path: &str, before: &Value, after: &Value) -> Vec<String> {
                 |fields: &Map, key: &String| fields.get(key).cloned().unwrap_or(Value::Null);
             differing
                 .flat_map(|key| {
-                    differences(&format!("{path}.{key}"), &value(old, key), &value(new, key))
+                    compare(&format!("{path}.{key}"), &value(old, key), &value(new, key))
                 })
                 .collect()
         }
         (Value::Array(old), Value::Array(new)) if old.iter().chain(new).all(is_member) => {
-            let only = |these: &[Value], those: &[Value], sign: &str, ink: Ink| -> Vec<String> {
+            let only = |these: &[Value], those: &[Value], line: fn(String) -> Line| -> Vec<Line> {
                 let only = these.iter().filter(|item| !those.contains(item));
-                only.map(|item| paint(ink, &format!("{sign} {}", pretty(item)))).collect()
+                only.map(|item| line(pretty(item))).collect()
             };
-            let mut lines = only(old, new, "-", Ink::Red);
-            lines.extend(only(new, old, "+", Ink::Green));
+            let mut lines = only(old, new, Line::Removed);
+            lines.extend(only(new, old, Line::Added));
             lines
         }
         _ if is_short(before) && is_short(after) => {
-            vec![format!("{path}: {} → {}", pretty(before), pretty(after))]
+            let (path, before, after) = (path.to_owned(), before.clone(), after.clone());
+            vec![Line::Field { path, before, after }]
         }
         _ => by_line(&long(before), &long(after)),
     }
@@ -318,19 +364,19 @@ pub(super) fn long(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
-fn by_line(before: &str, after: &str) -> Vec<String> {
+fn by_line(before: &str, after: &str) -> Vec<Line> {
     let diff = TextDiff::from_lines(before, after);
     let mut lines = Vec::new();
     for (index, hunk) in diff.grouped_ops(1).iter().enumerate() {
         if index > 0 {
-            lines.push("  …".to_owned());
+            lines.push(Line::Gap);
         }
         for change in hunk.iter().flat_map(|op| diff.iter_changes(op)) {
-            let value = change.value().trim_end();
+            let value = change.value().trim_end().to_owned();
             lines.push(match change.tag() {
-                ChangeTag::Delete => paint(Ink::Red, &format!("- {value}")),
-                ChangeTag::Insert => paint(Ink::Green, &format!("+ {value}")),
-                ChangeTag::Equal => format!("  {value}"),
+                ChangeTag::Delete => Line::Removed(value),
+                ChangeTag::Insert => Line::Added(value),
+                ChangeTag::Equal => Line::Same(value),
             });
         }
     }
@@ -369,7 +415,7 @@ pub(super) fn spell_out(value: &Value) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::differences;
+    use super::{Line, differences};
 
     #[test]
     fn differences_are_told_in_the_shortest_way_that_is_clear() {
@@ -381,16 +427,14 @@ mod tests {
             ("nothing to something", json!(null), json!("x")),
             ("a set", json!(["a", "b"]), json!(["b", "c"])),
             ("rules", json!([{"protocol": "tcp", "from": 443}]), json!([])),
-            (
-                "unknown",
-                json!(["a"]),
-                super::spell_out(&json!([{"$output": {"address": "t.a/x", "field": "id"}}])),
-            ),
+            ("unknown", json!(["a"]), json!([{"$output": {"address": "t.a/x", "field": "id"}}])),
             ("a document", long("one"), long("two")),
         ];
         let mut all = String::new();
         for (name, before, after) in cases {
-            all += &format!("# {name}\n{}\n\n", differences("field", &before, &after).join("\n"));
+            let lines = differences("field", &before, &after);
+            let lines: Vec<String> = lines.iter().map(Line::painted).collect();
+            all += &format!("# {name}\n{}\n\n", lines.join("\n"));
         }
         insta::assert_snapshot!(all);
     }

@@ -1,12 +1,11 @@
 //! Apply as it happens: a live line on a terminal, one line an event elsewhere.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use console::{Term, truncate_str};
-use engine::{Action, Event, Plan};
+use engine::{Action, Estimate, Event, Plan};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::tree::{Size, Tree};
@@ -32,12 +31,11 @@ struct Inner {
 }
 
 impl Progress {
-    /// `estimates` says how long each step of the plan is thought to take.
-    pub(crate) fn new(plan: &Plan, estimates: &BTreeMap<usize, Duration>) -> Self {
+    pub(crate) fn new(plan: &Plan, estimate: &Estimate) -> Self {
         let screen = drawing("{msg}");
         let every = if screen.is_some() { FRAME } else { HEARTBEAT };
         let started = Instant::now();
-        let tree = Tree::new(plan, estimates);
+        let tree = Tree::new(plan, estimate);
         let inner = Arc::new(Mutex::new(Inner { tree, screen, started, last_line: started }));
         let beat = tokio::spawn(heartbeat(inner.clone(), every));
         Progress { inner, beat }

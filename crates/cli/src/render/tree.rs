@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use engine::{Action, Address, Event, Group, Plan};
+use engine::{Action, Address, Estimate, Event, Group, Plan};
 
 use super::text::cut;
 use super::{Ink, paint};
@@ -51,14 +51,14 @@ pub(super) struct Size {
 }
 
 impl Tree {
-    /// `estimates` says how long each step is thought to take, as far as that is known.
-    pub(super) fn new(plan: &Plan, estimates: &BTreeMap<usize, Duration>) -> Self {
+    pub(super) fn new(plan: &Plan, estimate: &Estimate) -> Self {
         let step = |step: &engine::Step| Step {
             address: step.address.clone(),
             group: step.group.clone(),
             action: step.action,
             after: step.after.clone(),
-            estimate: estimates.get(&step.step).copied().unwrap_or_default(),
+            estimate: Duration::try_from_secs_f64(estimate.of_step(step.step).unwrap_or_default())
+                .unwrap_or_default(),
             state: State::Waiting,
         };
         Tree { steps: plan.steps.iter().map(|one| (one.step, step(one))).collect() }
@@ -344,8 +344,8 @@ mod tests {
             (7, "databricks.workspace/wk1", "workspace wk1", &[2, 6]),
             (8, "aws.bucket/wk1.root", "workspace wk1", &[]),
         ]);
-        let seconds = [(1, 2), (2, 90), (3, 60), (4, 10), (5, 2), (6, 2), (7, 150), (8, 3)];
-        let estimates = seconds.map(|(step, s)| (step, Duration::from_secs(s)));
+        let steps = vec![2.0, 90.0, 60.0, 10.0, 2.0, 2.0, 150.0, 3.0];
+        let estimate = Estimate { steps, ..Estimate::default() };
         let address = |number: usize| plan.steps[number - 1].address.clone();
         let action = Action::Create;
         let started = |step| Event::Started { step, address: address(step), action };
@@ -374,7 +374,7 @@ mod tests {
             (4, waiting(3, "pendingAcceptance, seen by a reader far away")),
             (5, finished(5)),
         ];
-        (Tree::new(&plan, &estimates.into()), events)
+        (Tree::new(&plan, &estimate), events)
     }
 
     fn screens(columns: usize, rows: usize) -> String {

@@ -131,7 +131,8 @@ pub fn check_fresh(plan: &Plan, store: &dyn Store) -> Result<(), Stale> {
     store.peek(|state| fresh(plan, state))
 }
 
-fn fresh(plan: &Plan, state: &State) -> Result<(), Stale> {
+/// The same for a state that is only read.
+pub fn fresh(plan: &Plan, state: &State) -> Result<(), Stale> {
     if plan.format != PLAN_FORMAT {
         return Err(Stale::Format(plan.format));
     }
