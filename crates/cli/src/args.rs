@@ -14,7 +14,7 @@ pub(crate) struct Args {
     pub(crate) global: Global,
 }
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to do
   1    error
@@ -118,7 +118,7 @@ pub(crate) enum Command {
     Apply {
         #[command(flatten)]
         specs: Specs,
-        /// Do not ask
+        /// Do not ask. What loses data takes words in the spec (`allow_deletion`) all the same
         #[arg(long, short)]
         yes: bool,
     },
@@ -196,6 +196,12 @@ pub(crate) enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+    /// Print the manual page of dbxctl, or write those of all commands
+    Man {
+        /// The folder to write to
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -77,9 +77,8 @@ pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
     };
     let mut sources = Vec::new();
     for path in &files {
-        let bytes = std::fs::read(path).map_err(|error| {
-            Fail::new(Exit::Refused, format!("cannot read `{}`: {error}", path.display()))
-        })?;
+        let bytes =
+            std::fs::read(path).map_err(|error| Fail::file(Exit::Refused, "read", path, &error))?;
         let source = SourceFile::from_bytes(path.display().to_string(), bytes);
         sources.push(source.map_err(|mistake| refuse(&[*mistake], &[]))?);
     }
@@ -95,7 +94,7 @@ pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
     let graph = expand(&loaded.spec);
     if let Err(errors) = graph.check() {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        return Err(Fail::new(Exit::Error, format!("bug: {}", all.join("; "))));
+        return Err(Fail::bug(all.join("; ")));
     }
     let target = target(&loaded.spec, &files[0], global);
     Ok(Loaded { written: loaded, sources, graph, target })
@@ -195,8 +194,9 @@ fn leases() -> Result<Leases> {
             Ok(Leases { length: Duration::from_secs(seconds), ..Leases::default() })
         }
         _ => {
-            let message = format!("DBXCTL_LEASE_SECONDS is `{text}`, not a number from 1 to 3600");
-            Err(Fail::new(Exit::Error, message))
+            let message =
+                format!("`DBXCTL_LEASE_SECONDS` is `{text}`, not a number from 1 to 3600");
+            Err(Fail::new(Exit::Error, message).hint("unset it for the usual lease"))
         }
     }
 }
@@ -233,7 +233,8 @@ pub(crate) fn connect(target: &Target, access: &Access, graph: Option<&Graph>) -
             return Err(Fail::new(
                 Exit::Error,
                 "the plan is for the sandbox, but its state is in S3",
-            ));
+            )
+            .hint("plan again, with or without `--cloud sandbox`"));
         }
     };
     Ok(live(clients))
@@ -306,22 +307,23 @@ fn limit(service: &str) -> Limit {
 }
 
 fn open_sandbox(target: &Target, folder: &Path, graph: Option<&Graph>) -> Result<Session> {
-    std::fs::create_dir_all(folder).map_err(|error| {
-        Fail::new(Exit::Error, format!("cannot create `{}`: {error}", folder.display()))
-    })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Fail::file(Exit::Error, "create", folder, &error))?;
     let mut settings = sandbox::Settings {
         account: target.aws_account.clone(),
         partition: facts::regions::partition(&target.region).arn_partition.clone(),
         ..sandbox::Settings::default()
     };
     if let Some(profile) = environment("DBXCTL_SANDBOX_PROFILE") {
-        settings.profile = serde_json::from_value(profile.into()).map_err(|error| {
-            Fail::new(Exit::Error, format!("DBXCTL_SANDBOX_PROFILE is not valid: {error}"))
+        settings.profile = serde_json::from_value(profile.clone().into()).map_err(|_| {
+            Fail::new(Exit::Error, format!("`DBXCTL_SANDBOX_PROFILE` is `{profile}`"))
+                .hint("set it to `instant`, `quick` or `realistic`")
         })?;
     }
     if let Some(faults) = environment("DBXCTL_SANDBOX_FAULTS") {
         settings = settings.with_faults(&faults).map_err(|error| {
-            Fail::new(Exit::Error, format!("DBXCTL_SANDBOX_FAULTS is not valid: {error}"))
+            Fail::new(Exit::Error, format!("`DBXCTL_SANDBOX_FAULTS` cannot be read: {error}"))
+                .hint("unset it, or correct what it says")
         })?;
     }
     let cloud = Sandbox::open(&folder.join("cloud.json"), settings)
@@ -371,7 +373,7 @@ async fn check_aws_identity(target: &Target, aws: &aws::Aws) -> Result<()> {
         return Err(Fail::new(
             Exit::Refused,
             format!(
-                "signed in to AWS account {} as {}, but the spec is for account {}",
+                "signed in to AWS account `{}` as `{}`, but the spec is for account `{}`",
                 identity.account, identity.arn, target.aws_account
             ),
         )
@@ -386,7 +388,7 @@ fn check_databricks_account(target: &Target, clients: &Clients) -> Result<()> {
         return Err(Fail::new(
             Exit::Refused,
             format!(
-                "signed in to Databricks account {account}, but the spec is for account {}",
+                "signed in to Databricks account `{account}`, but the spec is for account `{}`",
                 target.databricks_account
             ),
         )

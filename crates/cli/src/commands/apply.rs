@@ -1,8 +1,9 @@
 //! `dbxctl apply` and `dbxctl destroy`: plan, ask, do.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
+use engine::{Graph, Group, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{Checked, Passed, pass};
@@ -139,13 +140,24 @@ async fn plan_and_do(job: Job<'_>, held: &Held<'_>, session: &Session, yes: bool
     let used_by = touched(session, &plan, graph, &state).await?;
     render::note(&render::plan(&plan, &used_by, &checked));
     if !yes {
-        let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
-        let question = format!("To {verb} this, type `{word}`: ");
+        let word = if verb == "destroy" { target.stack.as_str() } else { consent(&plan) };
+        let question = format!("{}To {verb} this, type `{word}`: ", render::losses(&plan));
         if !held.unless_stopped(render::confirm(question, word.to_owned())).await? {
             return Err(Fail::new(Exit::Error, "not confirmed; nothing was touched"));
         }
     }
     carry_out(target, &plan, held, session).await
+}
+
+/// The word that agrees to a plan: the name of the workspace that loses something which cannot be made
+/// again, the stack's when several do.
+fn consent(plan: &Plan) -> &str {
+    let losers: BTreeSet<&Group> = plan.losses().map(|step| &step.group).collect();
+    match losers.iter().collect::<Vec<_>>().as_slice() {
+        [] => "yes",
+        [Group::Workspace(name) | Group::Shared(name)] => name,
+        _ => &plan.stack,
+    }
 }
 
 async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Session) -> Result {
@@ -177,4 +189,41 @@ pub(super) async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Resu
     let outcome = engine::apply(plan, &run).await;
     progress.finish();
     Ok(outcome?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan(steps: &[(&str, &str, bool)]) -> Plan {
+        let step = |(index, (action, workspace, precious)): (usize, &(&str, &str, bool))| {
+            json!({
+                "step": index + 1, "action": action, "address": format!("aws.bucket/{workspace}.root"),
+                "group": { "workspace": workspace }, "after": [], "id": "acme-root", "props": null,
+                "needs": [], "generation": 1, "precious": precious, "changes": [],
+            })
+        };
+        let steps: Vec<_> = steps.iter().enumerate().map(step).collect();
+        let plan = json!({
+            "format": 1, "written_by": "test", "stack": "analytics", "lineage": "l", "serial": 1,
+            "graph_sha256": "", "steps": steps, "unchanged": 0, "moved": [], "related": [],
+        });
+        serde_json::from_value(plan).expect("a plan")
+    }
+
+    #[test]
+    fn what_is_lost_is_agreed_to_by_name() {
+        let cases: [(&[_], _); 5] = [
+            (&[("create", "wk1", true), ("delete", "wk1", false)], "yes"),
+            (&[("update", "wk1", true)], "yes"),
+            (&[("delete", "wk1", true), ("delete", "wk1", true)], "wk1"),
+            (&[("replace", "wk1", true)], "wk1"),
+            (&[("delete", "wk1", true), ("delete", "wk2", true)], "analytics"),
+        ];
+        for (steps, word) in cases {
+            assert_eq!(consent(&plan(steps)), word, "{steps:?}");
+        }
+    }
 }

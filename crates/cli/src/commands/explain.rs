@@ -209,8 +209,7 @@ fn field(what: &str, loaded: Option<&Loaded>) -> Result<String> {
         }));
     };
     let spec = &loaded.written.spec;
-    let effective = serde_json::to_value(spec.effective())
-        .map_err(|error| Fail::new(Exit::Error, format!("bug: {error}")))?;
+    let effective = serde_json::to_value(spec.effective()).map_err(Fail::bug)?;
     let places = matching(&pointer, &effective);
     if places.is_empty() && !pointer.contains("/*") {
         holders_exist(&pointer, what, &effective)?;

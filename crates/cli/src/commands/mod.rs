@@ -5,6 +5,7 @@ mod apply;
 mod check;
 mod explain;
 mod init;
+mod man;
 mod plan;
 mod schema;
 mod show;
@@ -86,6 +87,7 @@ pub(crate) async fn run(args: Args) -> Result {
         Command::State { command } => state::run(command, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,
+        Command::Man { out } => man::run(out.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "dbxctl", &mut script);

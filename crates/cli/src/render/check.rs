@@ -738,7 +738,11 @@ workspaces:
 
     #[test]
     fn a_report_is_readable_in_80_columns() {
-        let _ = crate::render::STYLE.set(crate::render::Style { color: false, width: 80 });
+        let _ = crate::render::STYLE.set(crate::render::Style {
+            color: false,
+            width: 80,
+            screen: true,
+        });
         let (loaded, report) = (loaded(), report());
         let locate = |pointer: &str| {
             let place = loaded.places.find(pointer)?;
