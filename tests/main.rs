@@ -21,4 +21,5 @@ mod shared_state;
 mod sign_in;
 mod state;
 mod stops;
+mod terminal;
 mod wire;

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     pub(crate) global: Global,
 }
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to do
   1    error
@@ -136,7 +136,7 @@ pub(crate) enum Command {
     Apply {
         #[command(flatten)]
         specs: Specs,
-        /// Do not ask
+        /// Do not ask. What loses data takes words in the spec (`allow_deletion`) all the same
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
@@ -191,6 +191,14 @@ pub(crate) enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Tell what stands behind an object, a field of the spec or a rule. No network
+    Explain {
+        /// Such as `aws.vpc/main`, `vpcs.main.nat`, `workspaces.*.subnets` or `DBX-RTE-008`
+        #[arg(value_name = "ADDRESS|FIELD|RULE")]
+        what: String,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
     /// Print a saved plan, or the outputs of a stack
     Show {
         /// A plan saved with `plan --out`
@@ -225,6 +233,12 @@ pub(crate) enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+    /// Print the manual page of dbxctl, or write those of all commands
+    Man {
+        /// The folder to write to
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

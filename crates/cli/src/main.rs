@@ -30,7 +30,9 @@ fn main() -> std::process::ExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(exit::Fail::new(Exit::Error, format!("cannot start: {error}"))),
+        Err(error) => {
+            Err(exit::Fail::new(Exit::Error, format!("dbxctl cannot start its threads: {error}")))
+        }
     };
     match result {
         Ok(exit) => exit.code(),

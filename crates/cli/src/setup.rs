@@ -74,9 +74,7 @@ pub(crate) fn spec_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
 pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
     let files = spec_files(files)?.into_iter().map(|path| match std::fs::read(&path) {
         Ok(bytes) => Ok((path, bytes)),
-        Err(error) => {
-            Err(Fail::new(Exit::Refused, format!("cannot read `{}`: {error}", path.display())))
-        }
+        Err(error) => Err(Fail::file(Exit::Refused, "read", &path, &error)),
     });
     load_read(files.collect::<Result<_>>()?, global)
 }
@@ -106,7 +104,7 @@ pub(crate) fn load_read(files: Vec<(PathBuf, Vec<u8>)>, global: &Global) -> Resu
     let graph = expand(&loaded.spec);
     if let Err(errors) = graph.check() {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        return Err(Fail::new(Exit::Error, format!("bug: {}", all.join("; "))));
+        return Err(Fail::bug(all.join("; ")));
     }
     let target = target(&loaded.spec, &first, global);
     Ok(Loaded { written: loaded, sources, graph, target })
@@ -258,8 +256,9 @@ fn leases() -> Result<Leases> {
             Ok(Leases { length: Duration::from_secs(seconds), ..Leases::default() })
         }
         _ => {
-            let message = format!("DBXCTL_LEASE_SECONDS is `{text}`, not a number from 1 to 3600");
-            Err(Fail::new(Exit::Error, message))
+            let message =
+                format!("`DBXCTL_LEASE_SECONDS` is `{text}`, not a number from 1 to 3600");
+            Err(Fail::new(Exit::Error, message).hint("unset it for the usual lease"))
         }
     }
 }
@@ -296,7 +295,8 @@ pub(crate) fn connect(target: &Target, access: &Access, graph: Option<&Graph>) -
             return Err(Fail::new(
                 Exit::Error,
                 "the plan is for the sandbox, but its state is in S3",
-            ));
+            )
+            .hint("plan again, with or without `--cloud sandbox`"));
         }
     };
     Ok(live(clients, |service| paces[service].clone()))
@@ -369,22 +369,23 @@ fn limit(service: &str) -> Limit {
 }
 
 fn open_sandbox(target: &Target, folder: &Path, graph: Option<&Graph>) -> Result<Session> {
-    std::fs::create_dir_all(folder).map_err(|error| {
-        Fail::new(Exit::Error, format!("cannot create `{}`: {error}", folder.display()))
-    })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Fail::file(Exit::Error, "create", folder, &error))?;
     let mut settings = sandbox::Settings {
         account: target.aws_account.clone(),
         partition: facts::regions::partition(&target.region).arn_partition.clone(),
         ..sandbox::Settings::default()
     };
     if let Some(profile) = environment("DBXCTL_SANDBOX_PROFILE") {
-        settings.profile = serde_json::from_value(profile.into()).map_err(|error| {
-            Fail::new(Exit::Error, format!("DBXCTL_SANDBOX_PROFILE is not valid: {error}"))
+        settings.profile = serde_json::from_value(profile.clone().into()).map_err(|_| {
+            Fail::new(Exit::Error, format!("`DBXCTL_SANDBOX_PROFILE` is `{profile}`"))
+                .hint("set it to `instant`, `quick` or `realistic`")
         })?;
     }
     if let Some(faults) = environment("DBXCTL_SANDBOX_FAULTS") {
         settings = settings.with_faults(&faults).map_err(|error| {
-            Fail::new(Exit::Error, format!("DBXCTL_SANDBOX_FAULTS is not valid: {error}"))
+            Fail::new(Exit::Error, format!("`DBXCTL_SANDBOX_FAULTS` cannot be read: {error}"))
+                .hint("unset it, or correct what it says")
         })?;
     }
     let cloud = Sandbox::open(&folder.join("cloud.json"), settings)
@@ -434,7 +435,7 @@ async fn check_aws_identity(target: &Target, aws: &aws::Aws) -> Result<()> {
         return Err(Fail::new(
             Exit::Refused,
             format!(
-                "signed in to AWS account {} as {}, but the spec is for account {}",
+                "signed in to AWS account `{}` as `{}`, but the spec is for account `{}`",
                 identity.account, identity.arn, target.aws_account
             ),
         )
@@ -449,7 +450,7 @@ fn check_databricks_account(target: &Target, clients: &Clients) -> Result<()> {
         return Err(Fail::new(
             Exit::Refused,
             format!(
-                "signed in to Databricks account {account}, but the spec is for account {}",
+                "signed in to Databricks account `{account}`, but the spec is for account `{}`",
                 target.databricks_account
             ),
         )

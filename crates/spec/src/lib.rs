@@ -9,6 +9,7 @@
 mod diagnostic;
 mod env;
 mod explain;
+mod field;
 mod load;
 mod meaning;
 mod merge;
@@ -24,6 +25,7 @@ mod tree;
 mod words;
 
 pub use diagnostic::{Diagnostic, Related, Severity, render};
+pub use field::{Field, field, fields};
 pub use load::{Loaded, document, load};
 pub use meaning::{Mistake, check};
 pub use model::*;

@@ -113,7 +113,7 @@ fn read_back(out: &str, text: &str, adoption: &Adoption) -> Result<String> {
         Err(mistakes) => return Ok(show(&mistakes)),
     };
     if loaded.spec != adoption.spec {
-        return Err(Fail::new(Exit::Error, "bug: the spec as text is not the spec that was meant"));
+        return Err(Fail::bug("the spec as text is not the spec that was meant"));
     }
     let mut found = loaded.explain(blueprint::mistakes(&loaded.spec));
     found.retain(Diagnostic::is_error);
@@ -153,10 +153,9 @@ async fn take_over(place: &StatePlace, plan: &Plan, session: &Session) -> Result
 }
 
 fn write(out: &std::path::Path, text: &str) -> Result<()> {
-    let cannot =
-        |error| Fail::new(Exit::Error, format!("cannot write `{}`: {error}", out.display()));
     let file = OpenOptions::new().write(true).create_new(true).open(out);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(cannot)
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Fail::file(Exit::Error, "write", out, &error))
 }
 
 /// Ids that are only to be used.

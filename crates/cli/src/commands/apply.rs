@@ -1,9 +1,12 @@
 //! `dbxctl apply` and `dbxctl destroy`: plan, ask, do.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, RunResult, State, StatePlace, Store};
+use engine::{
+    Graph, Group, Holder, OpenState, Outcome, Plan, Run, RunResult, State, StatePlace, Store,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{Checked, Passed, pass};
@@ -169,13 +172,24 @@ async fn plan_and_do(job: Job<'_>, held: &Held<'_>, session: &Session, yes: bool
     let used_by = touched(session, &plan, graph, &state).await?;
     render::note(&render::plan(&plan, &used_by, &checked));
     if !yes {
-        let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
-        let question = format!("To {verb} this, type `{word}`: ");
+        let word = if verb == "destroy" { target.stack.as_str() } else { consent(&plan) };
+        let question = format!("{}To {verb} this, type `{word}`: ", render::losses(&plan));
         if !held.unless_stopped(render::confirm(question, word.to_owned())).await? {
             return Err(Fail::new(Exit::Error, "not confirmed; nothing was touched"));
         }
     }
     carry_out(target, &plan, held, session, events).await
+}
+
+/// The word that agrees to a plan: the name of the workspace that loses something which cannot be made
+/// again, the stack's when several do.
+fn consent(plan: &Plan) -> &str {
+    let losers: BTreeSet<&Group> = plan.losses().map(|step| &step.group).collect();
+    match losers.iter().collect::<Vec<_>>().as_slice() {
+        [] => "yes",
+        [Group::Workspace(name) | Group::Shared(name)] => name,
+        _ => &plan.stack,
+    }
 }
 
 async fn carry_out(
@@ -211,10 +225,10 @@ pub(super) async fn act(
         steps: plan.steps.len(),
         estimate_seconds: estimate.seconds,
     });
-    let progress = Progress::new(plan.steps.len());
+    let progress = Progress::new(plan, &estimate);
     let report = |event| {
         events.step(&event);
-        progress.event(event);
+        progress.event(&event);
     };
     let run = Run {
         kinds,
@@ -233,4 +247,41 @@ pub(super) async fn act(
     let seconds = started.elapsed().as_secs_f64();
     events.run(&RunEvent::RunEnded { result, done, failed, skipped, seconds });
     Ok(outcome?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan(steps: &[(&str, &str, bool)]) -> Plan {
+        let step = |(index, (action, workspace, precious)): (usize, &(&str, &str, bool))| {
+            json!({
+                "step": index + 1, "action": action, "address": format!("aws.bucket/{workspace}.root"),
+                "group": { "workspace": workspace }, "after": [], "id": "acme-root", "props": null,
+                "needs": [], "generation": 1, "precious": precious, "changes": [],
+            })
+        };
+        let steps: Vec<_> = steps.iter().enumerate().map(step).collect();
+        let plan = json!({
+            "format": 1, "written_by": "test", "stack": "analytics", "lineage": "l", "serial": 1,
+            "graph_sha256": "", "steps": steps, "unchanged": 0, "moved": [], "related": [],
+        });
+        serde_json::from_value(plan).expect("a plan")
+    }
+
+    #[test]
+    fn what_is_lost_is_agreed_to_by_name() {
+        let cases: [(&[_], _); 5] = [
+            (&[("create", "wk1", true), ("delete", "wk1", false)], "yes"),
+            (&[("update", "wk1", true)], "yes"),
+            (&[("delete", "wk1", true), ("delete", "wk1", true)], "wk1"),
+            (&[("replace", "wk1", true)], "wk1"),
+            (&[("delete", "wk1", true), ("delete", "wk2", true)], "analytics"),
+        ];
+        for (steps, word) in cases {
+            assert_eq!(consent(&plan(steps)), word, "{steps:?}");
+        }
+    }
 }

@@ -4,9 +4,11 @@ mod adopt;
 mod apply;
 mod check;
 mod events;
+mod explain;
 mod graph;
 mod history;
 mod init;
+mod man;
 mod plan;
 mod reconcile;
 mod schema;
@@ -95,6 +97,7 @@ pub(crate) async fn run(args: Args) -> Result {
             };
             adopt::run(options, &global).await
         }
+        Command::Explain { what, specs } => explain::run(&what, &specs.files, &global).await,
         Command::Show { plan: Some(path), format, length, .. } => {
             show::plan(&path, format.unwrap_or(ShowFormat::Human), length).await
         }
@@ -103,6 +106,7 @@ pub(crate) async fn run(args: Args) -> Result {
         Command::Reconcile(options) => reconcile::run(&options, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,
+        Command::Man { out } => man::run(out.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "dbxctl", &mut script);

@@ -108,9 +108,9 @@ pub enum StepError {
     Broken(String),
     #[error("it accepts changes but does not show them: {}", .0.join("; "))]
     DidNotConverge(Vec<String>),
-    #[error("it is not as the plan saw it ({}); plan again", .0.join(", "))]
+    #[error("it is not as the plan saw it ({})", .0.join(", "))]
     PlanOutdated(Vec<String>),
-    #[error("more than one object carries its mark: {}", .0.join(", "))]
+    #[error("more than one object carries its mark: `{}`", .0.join("`, `"))]
     Ambiguous(Vec<String>),
     #[error("`{0}` exists already and was not made by this stack")]
     Foreign(String),
