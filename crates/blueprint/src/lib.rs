@@ -81,7 +81,7 @@ impl Builder<'_> {
     }
 
     fn govcloud(&self) -> bool {
-        self.spec.region.starts_with("us-gov-")
+        facts::regions::is_govcloud(&self.spec.region)
     }
 }
 

@@ -133,4 +133,4 @@ impl From<engine::StateError> for Fail {
 }
 
 /// A command's result.
-pub(crate) type Result<T = Exit> = std::result::Result<T, Fail>;
+pub(crate) type Result<T = Exit, E = Fail> = std::result::Result<T, E>;

@@ -3,6 +3,8 @@
 mod args;
 mod commands;
 mod exit;
+mod http;
+mod metrics;
 mod render;
 mod setup;
 

@@ -17,6 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blueprint", &["spec", "kinds", "engine", "facts"]),
     ("adopt", &["spec", "blueprint", "kinds", "engine", "cloud", "facts"]),
     ("check", &["spec", "kinds", "engine", "facts"]),
+    ("picture", &["check", "spec", "engine", "facts"]),
+    ("reconcile", &["engine", "spec"]),
     ("sandbox", &["engine", "cloud", "kinds", "facts"]),
     (
         "dbxctl",
@@ -30,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "facts",
             "kinds",
+            "picture",
+            "reconcile",
             "sandbox",
             "spec",
         ],

@@ -10,6 +10,7 @@ use engine::{Plan, State, StatePlace, World};
 use spec::{Diagnostic, SourceFile};
 
 use super::apply::{act, with_state};
+use super::events::Events;
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
@@ -140,7 +141,7 @@ async fn take_over(place: &StatePlace, plan: &Plan, session: &Session) -> Result
             Fail::new(Exit::Stale, stale)
                 .hint("something was applied in between: run the command again")
         })?;
-        let outcome = act(plan, held, session).await?;
+        let outcome = act(plan, held, session, &Events::default()).await?;
         if outcome.complete() && held.peek(|state| !state.resources.is_empty()) {
             return Ok(Exit::Done);
         }

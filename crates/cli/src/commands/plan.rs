@@ -9,6 +9,7 @@ use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, locate, pass};
+use super::graph::mermaid;
 use crate::args::{Global, Length, PlanFormat};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
@@ -49,7 +50,7 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
         true => drift(&loaded).await,
         false => compare(&loaded, options).await,
     };
-    let file = made.inspect_err(|fail| {
+    let Made { file, state, world } = made.inspect_err(|fail| {
         // A reviewer must not be left with the comment on an earlier plan.
         if options.format == PlanFormat::Markdown && fail.exit == Exit::Refused {
             let budget = options.length.max_chars;
@@ -66,7 +67,10 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
                 file: &file,
                 drift: options.drift_only,
                 locate: &|pointer| locate(&loaded, pointer),
-                diagram: &|_| None,
+                diagram: &|budget| match options.drift_only {
+                    true => None,
+                    false => mermaid(&loaded, Some((&file.plan, &state, &world)), budget),
+                },
             };
             review.markdown(options.length.max_chars)
         }
@@ -79,8 +83,15 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
     Ok(if changes && tell { Exit::Changes } else { Exit::Done })
 }
 
+/// A plan, and what it was made from.
+struct Made {
+    file: PlanFile,
+    state: State,
+    world: World,
+}
+
 /// What is between the spec and the clouds, or what was last seen of them.
-async fn compare(loaded: &Loaded, options: &Options) -> Result<PlanFile> {
+async fn compare(loaded: &Loaded, options: &Options) -> Result<Made> {
     // What only removes is not checked.
     let passed = if options.destroy { None } else { Some(pass(loaded)?) };
     let Loaded { target, .. } = loaded;
@@ -109,7 +120,8 @@ async fn compare(loaded: &Loaded, options: &Options) -> Result<PlanFile> {
         None => Touched::new(),
     };
     let estimate = estimate(&plan, &state, target);
-    Ok(PlanFile { target: target.clone(), plan, estimate, used_by, checked })
+    let file = PlanFile { target: target.clone(), plan, estimate, used_by, checked };
+    Ok(Made { file, state, world })
 }
 
 /// What is wanted when everything is to go.
@@ -165,7 +177,7 @@ pub(crate) fn decide(graph: &Graph, state: &State, world: &World) -> Result<Plan
 }
 
 /// What is not as it was last asked for. What the spec says now does not matter, so it is not checked.
-async fn drift(loaded: &Loaded) -> Result<PlanFile> {
+async fn drift(loaded: &Loaded) -> Result<Made> {
     let target = loaded.target.clone();
     let access = sign_in(&target).await?;
     let state = access.state.read().await?;
@@ -174,7 +186,8 @@ async fn drift(loaded: &Loaded) -> Result<PlanFile> {
     let world = read_world(&session, &asked.graph, &asked.state).await?;
     let plan = engine::drift(&asked, &world, kinds()).map_err(|problems| refused(&problems))?;
     let (estimate, used_by, checked) = Default::default();
-    Ok(PlanFile { target, plan, estimate, used_by, checked })
+    let file = PlanFile { target, plan, estimate, used_by, checked };
+    Ok(Made { file, state, world })
 }
 
 fn refused(problems: &[Problem]) -> Fail {

@@ -6,6 +6,8 @@ mod check;
 mod difference;
 mod drift;
 mod explain;
+mod history;
+mod log;
 mod markdown;
 mod outputs;
 mod plan;
@@ -32,6 +34,8 @@ pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
 pub(crate) use explain::{Effects, Found, Here, Object, Places, Subject, Written, explained};
+pub(crate) use history::{durations, history};
+pub(crate) use log::{About, about, log, log_as};
 pub(crate) use markdown::{Review, refused};
 pub(crate) use outputs::outputs;
 pub(crate) use plan::{losses, plan};
@@ -107,7 +111,13 @@ pub(crate) fn result(text: &str) {
 
 /// Something beside the result.
 pub(crate) fn note(text: &str) {
-    eprintln!("{}", text.trim_end());
+    if !log::takes(text) {
+        to_stderr(text.trim_end());
+    }
+}
+
+fn to_stderr(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Something about the state that people should know.

@@ -2,6 +2,8 @@
 
 mod fit;
 mod objects;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +96,9 @@ impl Review<'_> {
         let replaced = format!("{} replaced", many(workspaces_replaced(plan), "workspace"));
         let deleted = lost(plan, false).get("workspace").copied().unwrap_or_default();
         let deleted = (deleted > 0).then(|| format!("{} deleted", many(deleted, "workspace")));
-        [Some(figures), Some(replaced), deleted]
+        let lasting = Some(&self.file.estimate).filter(|estimate| !estimate.is_empty());
+        let lasting = lasting.map(|estimate| format!("about {}", lasts(estimate.seconds)));
+        [Some(figures), Some(replaced), deleted, lasting]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
@@ -488,6 +492,14 @@ fn counts(steps: &[&Step]) -> String {
     let told = counts.iter().zip(words).filter(|(count, _)| **count > 0);
     let told: Vec<String> = told.map(|(count, word)| format!("{count} to {word}")).collect();
     told.join(", ")
+}
+
+fn lasts(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..5400 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
 }
 
 fn many(count: usize, what: &str) -> String {
