@@ -65,9 +65,8 @@ impl Events {
                 options.create(true).truncate(true).write(true);
                 #[cfg(unix)]
                 std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                Sink::File(options.open(path).map_err(|error| {
-                    Fail::new(Exit::Error, format!("cannot write `{}`: {error}", path.display()))
-                })?)
+                let file = options.open(path);
+                Sink::File(file.map_err(|e| Fail::file(Exit::Error, "write", path, &e))?)
             }
         };
         Ok(Events(Mutex::new(sink)))

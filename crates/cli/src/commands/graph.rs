@@ -80,7 +80,5 @@ async fn compare(loaded: &Loaded, offline: bool) -> Result<(Plan, State, World)>
 }
 
 fn save(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|error| {
-        Fail::new(Exit::Error, format!("cannot write `{}`: {error}", path.display()))
-    })
+    std::fs::write(path, text).map_err(|error| Fail::file(Exit::Error, "write", path, &error))
 }

@@ -38,13 +38,17 @@ pub(crate) fn log(event: &str, fields: &impl Serialize) {
     super::to_stderr(&line);
 }
 
+/// Whether stderr is a log: then nothing is drawn there.
+pub(super) fn logs() -> bool {
+    FORMAT.get().is_some()
+}
+
 /// Whether stderr is a log; then the text becomes an event of it.
 pub(super) fn takes(text: &str) -> bool {
-    let logs = FORMAT.get().is_some();
-    if logs {
+    if logs() {
         log("note", &serde_json::json!({ "message": text.trim() }));
     }
-    logs
+    logs()
 }
 
 fn line(format: LogFormat, event: &str, fields: &impl Serialize) -> String {

@@ -9,7 +9,7 @@ use engine::{Action, Estimate, Event, Plan};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::tree::{Size, Tree};
-use super::{Ink, note, paint};
+use super::{Ink, log, note, paint};
 
 /// A pipeline that hears nothing for longer than this may think the job is dead.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ fn drawing(template: &str) -> Option<ProgressBar> {
     let style = ProgressStyle::with_template(template).ok()?;
     let target = ProgressDrawTarget::stderr();
     let bar = || ProgressBar::with_draw_target(None, target).with_style(style);
-    std::io::stderr().is_terminal().then(bar)
+    (std::io::stderr().is_terminal() && !log::logs()).then(bar)
 }
 
 /// A line on the terminal for as long as something is read; nothing elsewhere.

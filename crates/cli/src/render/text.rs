@@ -29,7 +29,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    text.chars().take(width.saturating_sub(1)).chain(['…']).take(width).collect()
 }
 
 /// Lines no longer than the screen is wide; what goes on stands further in than its line begins.

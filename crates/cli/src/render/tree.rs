@@ -288,9 +288,11 @@ impl Step {
 /// way first, then the name.
 fn fit(name: &str, what: &str, time: &str, columns: usize) -> String {
     let length = |text: &str| text.chars().count();
+    // A name of which nothing is left says less than no time.
+    let time = if columns < length(time) + 12 { "" } else { time };
     let room = columns.saturating_sub(if time.is_empty() { 0 } else { length(time) + 2 });
     let name = cut(name, room);
-    let what = match room - length(&name) {
+    let what = match room.saturating_sub(length(&name)) {
         few if few < 8 && length(what) > few => String::new(),
         room => cut(what, room),
     };
@@ -406,6 +408,13 @@ mod tests {
     #[test]
     fn a_run_is_told_in_40_columns() {
         insta::assert_snapshot!(screens(40, 24));
+    }
+
+    #[test]
+    fn the_smallest_screen_is_not_left() {
+        for columns in 4..40 {
+            screens(columns, 24);
+        }
     }
 
     #[test]
