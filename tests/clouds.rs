@@ -40,6 +40,13 @@ pub(crate) struct Clouds {
     account_server: Server,
 }
 
+/// Proxies before the clouds of a test.
+pub(crate) struct Way {
+    pub(crate) journal: Arc<Journal>,
+    aws: Proxy,
+    account: Proxy,
+}
+
 /// A dbxctl that runs.
 pub(crate) struct Running(Child);
 
@@ -188,6 +195,23 @@ impl Clouds {
         command.stdout(log).stderr(twin).spawn().expect("dbxctl can be started")
     }
 
+    /// Starts dbxctl on a way of its own to the same clouds, with its log in the file `name`.
+    pub(crate) fn start_on(&self, way: &Way, arguments: &[&str], name: &str) -> Child {
+        let log = File::create(self.folder().join(name)).expect("a log file");
+        let mut command = self.command_on(&way.aws.url(), &way.account.url(), arguments);
+        command.stdout(Stdio::null()).stderr(log).spawn().expect("dbxctl can be started")
+    }
+
+    /// Another way to the same clouds, whose calls are counted by themselves.
+    pub(crate) fn way(&self) -> Way {
+        let journal = Arc::new(Journal::default());
+        Way {
+            aws: Proxy::start(Cloud::Aws, self.moto.address, &journal),
+            account: Proxy::start(Cloud::Databricks, self.account_server.address, &journal),
+            journal,
+        }
+    }
+
     /// Changes how the account server behaves.
     pub(crate) fn set_account(&self, settings: &serde_json::Value) {
         post(self.account_server.address, "/_control/settings", &settings.to_string());
@@ -222,9 +246,13 @@ impl Clouds {
     }
 
     fn dbxctl_command(&self, arguments: &[&str]) -> Command {
+        self.command_on(&self.aws.url(), &self.account.url(), arguments)
+    }
+
+    fn command_on(&self, aws: &str, account: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("dbxctl"));
         command.args(arguments).arg("--state-dir").arg(self.folder().join("state"));
-        self.environment(&mut command, &self.aws.url(), &self.account.url());
+        self.environment(&mut command, aws, account);
         command.envs(self.variables.iter().cloned());
         command
     }

@@ -25,7 +25,7 @@ fn token(subject: &str) -> String {
 fn a_pipeline_has_no_secret() {
     let mut clouds = Clouds::start(Moto::Patched);
     clouds.set_account(&json!({
-        "federation": { "issuer": ISSUER, "audience": ACCOUNT, "subject": SUBJECT }
+        "federation": [{ "issuer": ISSUER, "audience": ACCOUNT, "subject": SUBJECT }]
     }));
     let file = clouds.folder().join("token");
     let path = file.to_str().expect("a plain name").to_owned();

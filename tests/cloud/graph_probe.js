@@ -105,7 +105,7 @@
         details.open = true;
       }
       found.ways[name] = [...aside.querySelectorAll("summary")].map((summary) => {
-        const [kind, to, verdict] = [...summary.children].map((child) => child.textContent);
+        const [kind, to, , verdict] = [...summary.children].map((child) => child.textContent);
         return `${kind} ${to}: ${verdict}`;
       });
       found.told[name] = aside.textContent;

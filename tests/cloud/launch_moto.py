@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patched", action="store_true", help="close moto's worst gaps in memory")
     parser.add_argument("--delay", type=float, default=0.3, help="seconds a pending state lasts")
+    parser.add_argument("--jwks", help="file with the keys of whoever issues web identity tokens")
     parser.add_argument("--region", default="us-east-1", help="region to warm up")
     args = parser.parse_args()
 
@@ -39,7 +40,7 @@ def main() -> None:
 
         if moto.__version__ != VERSION:
             sys.exit(f"the patches fit moto {VERSION}, this is {moto.__version__}")
-        app = moto_patches.apply(app, args.delay)
+        app = moto_patches.apply(app, args.delay, args.jwks)
 
     app = one_at_a_time(app)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)

@@ -9,20 +9,26 @@ version.
 - A repeated `ClientToken` gets the first answer again; with other parameters it is refused.
 - A trust policy that names a role of the same account which does not exist, or has existed for
   less than the delay, is refused.
+- With the issuer's keys, `AssumeRoleWithWebIdentity` asks the role's trust policy.
 - Deletes refuse what is in use: security groups, subnets, VPCs, internet gateways, addresses.
 - `MaxResults` and `NextToken` work on the describes of the VPC family.
 - NAT gateways can be filtered by tag and be missing; peerings can be filtered.
 - `ModifyVpcEndpoint` changes private DNS and the routes of a gateway endpoint, and resets its policy.
 - A bucket keeps the tags it is created with.
+- `GetBucketVersioning` answers with the element that S3 names.
 - One S3 `PUT` or `DELETE` at a time, so that conditional writes are atomic.
 """
 
+import base64
 import json
 import re
 import threading
 import time
 from xml.sax.saxutils import unescape
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from flask import request
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
@@ -30,8 +36,10 @@ from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.ec2.responses import EC2Response
 from moto.iam.exceptions import MalformedPolicyDocument
-from moto.iam.models import IAMBackend
+from moto.iam.models import IAMBackend, iam_backends
 from moto.s3.models import S3Backend
+from moto.sts.exceptions import STSClientError
+from moto.sts.responses import TokenResponse
 
 PAGED = [
     "describe_vpcs",
@@ -56,7 +64,7 @@ WITH_TOKEN = [
 ]
 
 
-def apply(app, delay):
+def apply(app, delay, jwks=None):
     """Patches moto's classes and returns the application to serve."""
     timed_states(delay)
     deletes(delay)
@@ -68,8 +76,10 @@ def apply(app, delay):
     for name in PAGED:
         wrap(EC2Response, name, in_pages)
     principals(delay)
+    if jwks:
+        web_identities(jwks)
     bucket_tags()
-    return one_s3_write_at_a_time(app)
+    return one_s3_write_at_a_time(versioning_of_buckets(app))
 
 
 def wrap(cls, name, around):
@@ -371,7 +381,61 @@ def principals(delay):
     IAMBackend.update_assume_role_policy = update_assume_role_policy
 
 
+def web_identities(file):
+    """A token must be signed, still good, and fit the role's trust policy. As far as roles for
+    pipelines need it: one federated statement with `StringEquals`."""
+    with open(file, encoding="utf-8") as keys:
+        numbers = [{n: int.from_bytes(decoded(k[n])) for n in "ne"} for k in json.load(keys)["keys"]]
+    keys = [rsa.RSAPublicNumbers(n["e"], n["n"]).public_key() for n in numbers]
+
+    def check(responses, call):
+        role = responses._get_param("RoleArn").rsplit("/", 1)[-1]
+        text, _, signature = responses._get_param("WebIdentityToken").rpartition(".")
+        claims = json.loads(decoded(text.split(".")[1]))
+        if not any(signed(key, text, signature) for key in keys):
+            words = "Couldn't retrieve verification key from your identity provider"
+            raise STSClientError("InvalidIdentityToken", words)
+        if claims["exp"] < time.time():
+            raise STSClientError("InvalidIdentityToken", "Token expired")
+        backend = iam_backends[responses.current_account]["aws"]
+        document = json.loads(backend.get_role(role).assume_role_policy_document)
+        [statement] = document["Statement"]
+        issuer = claims["iss"].removeprefix("https://")
+        wanted = statement["Condition"]["StringEquals"]
+        if claims["aud"] != wanted[f"{issuer}:aud"]:
+            raise STSClientError("InvalidIdentityToken", "Incorrect token audience")
+        if claims["sub"] != wanted[f"{issuer}:sub"]:
+            words = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+            raise STSClientError("AccessDenied", words)
+        return call()
+
+    def signed(key, text, signature):
+        try:
+            key.verify(decoded(signature), text.encode(), padding.PKCS1v15(), hashes.SHA256())
+        except InvalidSignature:
+            return False
+        return True
+
+    wrap(TokenResponse, "assume_role_with_web_identity", check)
+
+
+def decoded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
 # S3.
+
+
+def versioning_of_buckets(app):
+    def renamed(environ, start_response):
+        answer = app(environ, start_response)
+        if not environ.get("QUERY_STRING", "").startswith("versioning"):
+            return answer
+        # Of one length.
+        theirs, right = b"GetBucketVersioningResponse", b"VersioningConfiguration    "
+        return [part.replace(theirs, right) for part in answer]
+
+    return renamed
 
 
 def bucket_tags():

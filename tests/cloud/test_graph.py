@@ -222,6 +222,7 @@ class Page(unittest.TestCase):
                     self.assertEqual(found[what], [], what)
                 self.assertEqual(found["marks"]["wk2"], mark)
                 self.assertIn(f"databricks.workspace/wk2 {mark}", found["changes"])
+                self.assertIn("security group aws.security_group/wk2.nodes", found["told"]["wk2"])
 
 
 if __name__ == "__main__":

@@ -740,6 +740,18 @@ def main(arguments):
             close(json.load(open(path, encoding="utf-8")))
         case ["marks", path]:
             output.append(marks(json.load(open(path, encoding="utf-8"))))
+        case ["disturbances"]:
+            import fleet
+
+            output.extend(fleet.DISTURBANCES)
+        case ["disturb", path, name]:
+            import fleet
+
+            fleet.disturb(json.load(open(path, encoding="utf-8")), name)
+        case ["look", path]:
+            import fleet
+
+            output.append(fleet.look(json.load(open(path, encoding="utf-8"))))
         case ["mutations"]:
             import mutations
 

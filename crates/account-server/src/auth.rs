@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use crate::Server;
 use crate::answer::{Refusal, respond};
-use crate::config::Federation;
+use crate::config::{Federation, Jwk};
 
 /// The tokens handed out and when they end.
 #[derive(Default)]
@@ -104,10 +105,10 @@ pub(crate) async fn token(
         }),
         "urn:ietf:params:oauth:grant-type:token-exchange" => {
             field("subject_token_type") == "urn:ietf:params:oauth:token-type:jwt"
-                && server.state().settings.federation.as_ref().map_or_else(
-                    || !field("subject_token").is_empty(),
-                    |policy| fits(policy, field("subject_token")),
-                )
+                && match &server.state().settings.federation[..] {
+                    [] => !field("subject_token").is_empty(),
+                    policies => policies.iter().any(|it| fits(it, field("subject_token"))),
+                }
                 && [&server.config.client_id, ""].contains(&field("client_id"))
         }
         _ => {
@@ -130,9 +131,12 @@ pub(crate) async fn token(
     )
 }
 
-/// Whether the claims of a token are those of the policy, and the token is still good.
+/// Whether a token is signed by the issuer, has the claims of the policy, and is still good.
 #[expect(clippy::disallowed_methods, reason = "tokens end by the clock on the wall")]
 fn fits(policy: &Federation, token: &str) -> bool {
+    if policy.jwks.as_ref().is_some_and(|jwks| !jwks.keys.iter().any(|key| signed(token, key))) {
+        return false;
+    }
     let claims = token.split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
     let claims = claims.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
     let Some(claims) = claims else { return false };
@@ -141,6 +145,17 @@ fn fits(policy: &Federation, token: &str) -> bool {
         && claims["sub"] == policy.subject.as_str()
         && claims["aud"] == policy.audience.as_str()
         && claims["exp"].as_u64().is_some_and(|end| now < end)
+}
+
+/// Whether this key has signed the token (RS256).
+fn signed(token: &str, key: &Jwk) -> bool {
+    let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+    let verified = || {
+        let (text, signature) = token.rsplit_once('.')?;
+        let key = RsaPublicKeyComponents { n: decode(&key.n)?, e: decode(&key.e)? };
+        key.verify(&RSA_PKCS1_2048_8192_SHA256, text.as_bytes(), &decode(signature)?).ok()
+    };
+    verified().is_some()
 }
 
 /// The client's own idea of where this server is, so that host names and proxies keep working.

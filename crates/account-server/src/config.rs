@@ -43,8 +43,8 @@ impl Default for Config {
 pub struct Settings {
     /// Life of an access token. The real one lives an hour.
     pub token_seconds: u64,
-    /// Whose tokens are exchanged for one of the account; without one, everybody's.
-    pub federation: Option<Federation>,
+    /// Whose tokens are exchanged for one of the account: any of these; without one, everybody's.
+    pub federation: Vec<Federation>,
     /// From creation (or repair) of a workspace to `RUNNING`.
     pub to_running: Pace,
     /// Whether a new workspace starts as `NOT_PROVISIONED` instead of `PROVISIONING`.
@@ -87,7 +87,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             token_seconds: 3600,
-            federation: None,
+            federation: Vec::new(),
             to_running: Pace::Polls(2),
             not_provisioned_first: true,
             workspace_lingers: Pace::Polls(1),
@@ -108,13 +108,29 @@ impl Default for Settings {
     }
 }
 
-/// What the claims of a token must be. Its signature is not looked at: keys are another server's.
+/// What the claims of a token must be.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Federation {
     pub issuer: String,
     pub audience: String,
     pub subject: String,
+    /// The issuer's public keys (RFC 7517, RSA). Without them the signature is not looked at: this
+    /// server asks nobody for keys.
+    #[serde(default)]
+    pub jwks: Option<Jwks>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Jwks {
+    pub keys: Vec<Jwk>,
+}
+
+/// An RSA key: modulus and exponent in base64url.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Jwk {
+    pub n: String,
+    pub e: String,
 }
 
 /// How long something takes: so many reads of it (one object or the list it is in), or so many

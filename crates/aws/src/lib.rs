@@ -3,6 +3,7 @@
 //! Nothing here repeats a call: the SDK's own retries are off, because the engine decides by class.
 
 mod error;
+mod meter;
 mod objects;
 mod session;
 

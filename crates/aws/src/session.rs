@@ -1,12 +1,14 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region};
-use cloud::{Class, Error, Result};
+use cloud::{Class, Error, Meter, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Named;
+use crate::meter::Counted;
 
 /// One AWS account and region, and the clients for them. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,12 +29,13 @@ pub struct Identity {
 }
 
 impl Aws {
-    /// Clients with the credentials of the SDK's default chain. Makes no call to AWS itself.
+    /// Clients with the credentials of the SDK's default chain, whose requests `meter` counts. Makes
+    /// no call to AWS itself.
     ///
     /// # Errors
     /// When an endpoint from the environment or the profile would send credentials unencrypted
     /// over a network.
-    pub async fn connect(region: &str) -> Result<Self> {
+    pub async fn connect(region: &str, meter: Arc<dyn Meter>) -> Result<Self> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(60))
@@ -59,14 +62,16 @@ impl Aws {
         endpoints.iter().try_for_each(|url| encrypted_or_loopback(url))?;
 
         // Bucket names as host names need a wildcard DNS record, which only AWS itself has.
-        let s3 = aws_sdk_s3::config::Builder::from(&config)
-            .force_path_style(!endpoints.is_empty())
-            .build();
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(!endpoints.is_empty());
+        let counted = Counted(meter);
+        let ec2 = aws_sdk_ec2::config::Builder::from(&config).interceptor(counted.clone());
+        let iam = aws_sdk_iam::config::Builder::from(&config).interceptor(counted.clone());
+        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(counted.clone());
         Ok(Aws {
-            ec2: aws_sdk_ec2::Client::new(&config),
-            iam: aws_sdk_iam::Client::new(&config),
-            s3: aws_sdk_s3::Client::from_conf(s3),
-            sts: aws_sdk_sts::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::from_conf(ec2.build()),
+            iam: aws_sdk_iam::Client::from_conf(iam.build()),
+            s3: aws_sdk_s3::Client::from_conf(s3.interceptor(counted).build()),
+            sts: aws_sdk_sts::Client::from_conf(sts.build()),
             region: region.to_owned(),
         })
     }

@@ -10,6 +10,7 @@ mod names;
 mod peering;
 mod private_link;
 mod storage;
+mod variation;
 mod vpc;
 mod workspace;
 
@@ -21,6 +22,7 @@ use kinds::aws::role::Role;
 use spec::Spec;
 
 pub use mistakes::mistakes;
+pub use variation::{Effect, Variation, variations};
 
 /// The resources a spec asks for.
 ///
@@ -79,7 +81,7 @@ impl Builder<'_> {
     }
 
     fn govcloud(&self) -> bool {
-        self.spec.region.starts_with("us-gov-")
+        facts::regions::is_govcloud(&self.spec.region)
     }
 }
 

@@ -233,7 +233,6 @@ impl<'a> House<'a> {
         let tenants = self.tenants.get(key.as_str())?;
         let others = self.others.get(key.as_str()).copied().unwrap_or(0);
         let addresses = u32::try_from(size(subnet.cidr.prefix_len())).unwrap_or(u32::MAX);
-        let free = addresses.saturating_sub(sizes::KEPT_BY_AWS).saturating_sub(others);
         let asked = tenants.iter().filter_map(|name| per_zone(spec, name));
         Some(SubnetRoom {
             subnet: key.clone(),
@@ -244,7 +243,7 @@ impl<'a> House<'a> {
             addresses,
             kept: sizes::KEPT_BY_AWS,
             others,
-            nodes: free / sizes::ADDRESSES_PER_NODE,
+            nodes: sizes::nodes_beside(subnet.cidr.prefix_len(), others),
             exact: !self.strangers,
             asked: asked.reduce(u32::saturating_add),
         })

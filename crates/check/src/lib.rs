@@ -108,6 +108,12 @@ pub fn judge(spec: &Spec, graph: &Graph, topology: &Topology) -> Report {
     }
 }
 
+/// The place in the spec that made an object what it is, as a JSON pointer; the whole spec for an
+/// object nobody knows.
+pub fn place(spec: &Spec, graph: &Graph, address: &str) -> String {
+    pointer(&place::of(spec, graph, address))
+}
+
 /// One finding for everything one object blocks in one way.
 fn blocked(spec: &Spec, graph: &Graph, proofs: &[Proof]) -> Vec<Finding> {
     let mut found: BTreeMap<_, (&Proof, Vec<&str>)> = BTreeMap::new();

@@ -1,8 +1,10 @@
 //! The command line. The doc comments are the help text.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use reconcile::{Interval, Policy};
 
 /// Databricks workspaces on AWS from one spec: plan, apply, destroy.
 #[derive(Debug, Parser)]
@@ -14,7 +16,7 @@ pub(crate) struct Args {
     pub(crate) global: Global,
 }
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to do
   1    error
@@ -134,9 +136,11 @@ pub(crate) enum Command {
     Apply {
         #[command(flatten)]
         specs: Specs,
-        /// Do not ask
+        /// Do not ask. What loses data takes words in the spec (`allow_deletion`) all the same
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        events: EventsOption,
     },
     /// Delete everything this stack has made
     Destroy {
@@ -145,6 +149,18 @@ pub(crate) enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        #[command(flatten)]
+        events: EventsOption,
+    },
+    /// List what was done: when, by whom, with which plan, and what came of it
+    History {
+        #[command(flatten)]
+        specs: Specs,
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+        /// Show how long steps took instead
+        #[arg(long)]
+        durations: bool,
     },
     /// Write a spec for running workspaces and own them from now on; nothing but marks is changed
     Adopt {
@@ -175,6 +191,14 @@ pub(crate) enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Tell what stands behind an object, a field of the spec or a rule. No network
+    Explain {
+        /// Such as `aws.vpc/main`, `vpcs.main.nat`, `workspaces.*.subnets` or `DBX-RTE-008`
+        #[arg(value_name = "ADDRESS|FIELD|RULE")]
+        what: String,
+        #[command(flatten)]
+        specs: SpecOption,
+    },
     /// Print a saved plan, or the outputs of a stack
     Show {
         /// A plan saved with `plan --out`
@@ -192,6 +216,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: StateCommand,
     },
+    /// Keep every stack of a folder in step, on change and at an interval, until it is stopped
+    ///
+    /// A spec in the folder is a stack, and so is a sub-folder with a `dbxctl.yaml`; `reconcile.yaml`
+    /// says more. Stopped by a signal it begins nothing new, saves what is under way, and exits with 0.
+    Reconcile(Reconcile),
     /// Print a JSON Schema
     Schema {
         #[arg(value_enum)]
@@ -204,6 +233,12 @@ pub(crate) enum Command {
     },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+    /// Print the manual page of dbxctl, or write those of all commands
+    Man {
+        /// The folder to write to
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -268,6 +303,80 @@ pub(crate) enum StateCommand {
 }
 
 #[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Reconcile {
+    /// The folder with the specs
+    pub(crate) folder: PathBuf,
+    /// Pull it with git (`--ff-only`) before each look at it
+    #[arg(long)]
+    pub(crate) git: bool,
+    /// Give each stack one turn and exit: with 0 when all are in step, 2 when changes are left, 4 when
+    /// one was locked, 1 when one failed, 6 when an apply stopped half-way
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// What is done about differences, unless `reconcile.yaml` says it
+    #[arg(long, value_enum, default_value_t = PolicyChoice::Report)]
+    pub(crate) policy: PolicyChoice,
+    /// How long a stack is left alone after a turn, give or take a tenth, unless `reconcile.yaml` says it
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    pub(crate) interval: Interval,
+    /// How often to look whether the files have changed [default: 5s, with `--git` 1m]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) poll: Option<Interval>,
+    /// Stacks side by side; all share the limits of each service
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) parallel: u16,
+    /// Where `/healthz`, `/readyz` and `/metrics` are answered, or `none`; not with `--once`
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464", value_parser = listen)]
+    pub(crate) listen: Listen,
+    /// How to write the log to stderr [default: text on a terminal, else json]
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listen {
+    Nowhere,
+    At(SocketAddr),
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    match text {
+        "none" => Ok(Listen::Nowhere),
+        _ => {
+            let wrong = |_| "it is neither an address such as `127.0.0.1:9464` nor `none`";
+            Ok(Listen::At(text.parse().map_err(wrong)?))
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyChoice {
+    /// Nothing: they are counted and logged
+    Report,
+    /// Plans that only add and change in place, and that nobody notices, are carried out
+    Safe,
+    /// Every plan is carried out; what needs words in the spec needs them here too
+    All,
+}
+
+impl From<PolicyChoice> for Policy {
+    fn from(choice: PolicyChoice) -> Self {
+        match choice {
+            PolicyChoice::Report => Policy::Report,
+            PolicyChoice::Safe => Policy::Safe,
+            PolicyChoice::All => Policy::All,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One object a line
+    Json,
+    Text,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Accounts {
     /// The AWS region [default: that of the workspaces]
     #[arg(long)]
@@ -292,6 +401,19 @@ pub(crate) struct SpecOption {
     /// Spec file; may be repeated, several are merged in order
     #[arg(long = "spec", value_name = "SPEC")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct EventsOption {
+    /// Write what happens to this file, a line of JSON an event; `-` is stdout, which then has nothing else
+    #[arg(long = "events", value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Human,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -348,6 +470,11 @@ pub(crate) enum SchemaOf {
     Plan,
     State,
     Check,
+    /// One line of `apply --events`
+    Events,
+    History,
+    /// `reconcile.yaml`
+    Reconcile,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,7 @@
 //! How a command ends: one code for each way, the same for every command.
 
 use std::fmt::Display;
+use std::path::Path;
 
 /// The exit codes, as `dbxctl --help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,23 @@ pub(crate) struct Fail {
 impl Fail {
     pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
         Fail { exit, message: message.to_string(), hints: Vec::new(), rendered: false }
+    }
+
+    /// Something that only a mistake in dbxctl can bring about.
+    pub(crate) fn bug(message: impl Display) -> Self {
+        Fail::new(Exit::Error, format!("bug: {message}"))
+            .hint("please report this, with the spec or the command that shows it")
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn file(exit: Exit, doing: &str, path: &Path, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{NotFound, PermissionDenied};
+        let fail = Fail::new(exit, format!("cannot {doing} `{}`: {error}", path.display()));
+        match error.kind() {
+            NotFound => fail.hint("check the path; it is relative to where dbxctl is started"),
+            PermissionDenied => fail.hint("check who owns it and what they permit"),
+            _ => fail.hint("check the disk and the path"),
+        }
     }
 
     pub(crate) fn rendered(exit: Exit, message: String) -> Self {
@@ -92,15 +110,27 @@ impl From<engine::StateError> for Fail {
                 Exit::Error,
                 "see `Sharing the state` in the README for what the identity of `dbxctl whoami` must be allowed to do",
             ),
+            StateError::Objects { source, .. } => {
+                (Exit::Error, crate::render::advice_on(source.class))
+            }
+            StateError::Io { .. } | StateError::Locked(_) => {
+                (Exit::Error, "check the folder of the state (`--state-dir`) and its permissions")
+            }
+            StateError::OtherStack { .. } => (
+                Exit::Error,
+                "correct `name` in the spec, or name the folder of its own state with `--state-dir`",
+            ),
+            StateError::Newer { .. } => {
+                (Exit::Error, "install the version that wrote it, or a later one")
+            }
             StateError::Corrupt { .. } => (
                 Exit::Error,
                 "restore it from a backup, or move it away: what carries this stack's mark is found again",
             ),
-            _ => return Fail::new(Exit::Error, &error),
         };
         Fail::new(exit, &error).hint(hint)
     }
 }
 
 /// A command's result.
-pub(crate) type Result<T = Exit> = std::result::Result<T, Fail>;
+pub(crate) type Result<T = Exit, E = Fail> = std::result::Result<T, E>;

@@ -3,6 +3,8 @@
 mod args;
 mod commands;
 mod exit;
+mod http;
+mod metrics;
 mod render;
 mod setup;
 
@@ -28,7 +30,9 @@ fn main() -> std::process::ExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(exit::Fail::new(Exit::Error, format!("cannot start: {error}"))),
+        Err(error) => {
+            Err(exit::Fail::new(Exit::Error, format!("dbxctl cannot start its threads: {error}")))
+        }
     };
     match result {
         Ok(exit) => exit.code(),

@@ -1,12 +1,14 @@
 //! From arguments and environment to what a command works with. The only place that reads the
 //! environment.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use blueprint::expand;
-use engine::{Cloud, Graph, Holder, Kinds, Leases, Limit, Live, Paced, Settings, StatePlace};
+use cloud::Meter;
+use engine::{Cloud, Graph, Holder, Kinds, Leases, Limit, Live, Pace, Paced, Settings, StatePlace};
 use kinds::Clients;
 use sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
@@ -70,16 +72,23 @@ pub(crate) fn spec_files(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 /// Reads, checks and expands the spec. Warnings go to stderr, mistakes into the failure.
 pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
-    let files = spec_files(files)?;
+    let files = spec_files(files)?.into_iter().map(|path| match std::fs::read(&path) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(error) => Err(Fail::file(Exit::Refused, "read", &path, &error)),
+    });
+    load_read(files.collect::<Result<_>>()?, global)
+}
+
+/// The same for files that have been read: their paths, the first of at least one says where the
+/// stack is at home, and what is in them.
+pub(crate) fn load_read(files: Vec<(PathBuf, Vec<u8>)>, global: &Global) -> Result<Loaded> {
     let style = render::style();
+    let first = files.first().map(|(path, _)| path.clone()).unwrap_or_default();
     let refuse = |mistakes: &[Diagnostic], sources: &[SourceFile]| {
         Fail::rendered(Exit::Refused, spec::render(mistakes, sources, style.color, style.width))
     };
     let mut sources = Vec::new();
-    for path in &files {
-        let bytes = std::fs::read(path).map_err(|error| {
-            Fail::new(Exit::Refused, format!("cannot read `{}`: {error}", path.display()))
-        })?;
+    for (path, bytes) in files {
         let source = SourceFile::from_bytes(path.display().to_string(), bytes);
         sources.push(source.map_err(|mistake| refuse(&[*mistake], &[]))?);
     }
@@ -95,9 +104,9 @@ pub(crate) fn load(files: &[PathBuf], global: &Global) -> Result<Loaded> {
     let graph = expand(&loaded.spec);
     if let Err(errors) = graph.check() {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        return Err(Fail::new(Exit::Error, format!("bug: {}", all.join("; "))));
+        return Err(Fail::bug(all.join("; ")));
     }
-    let target = target(&loaded.spec, &files[0], global);
+    let target = target(&loaded.spec, &first, global);
     Ok(Loaded { written: loaded, sources, graph, target })
 }
 
@@ -146,23 +155,75 @@ fn state_file(folder: &Path, stack: &str) -> PathBuf {
 
 /// Signed in to the clouds of a target (nowhere, for the sandbox), with the way to its state.
 pub(crate) struct Access {
-    clients: Option<Clients>,
+    live: Option<(Clients, Paces)>,
     pub(crate) state: StatePlace,
 }
 
+/// How fast each service may be called.
+type Paces = BTreeMap<&'static str, Arc<Pace>>;
+
 /// Signs in to the clouds of the target, as nobody else than the spec says.
 pub(crate) async fn sign_in(target: &Target) -> Result<Access> {
-    if target.sandbox {
-        return Ok(Access { clients: None, state: state_place(target).await? });
+    SignIns::new(Arc::new(())).sign_in(target).await
+}
+
+/// The sign-ins of one process: targets in the same place share clients, tokens and limits.
+pub(crate) struct SignIns {
+    meter: Arc<dyn Meter>,
+    clients: Mutex<BTreeMap<[String; 3], Clients>>,
+    /// By service, and where its limit holds.
+    paces: Mutex<BTreeMap<(&'static str, String), Arc<Pace>>>,
+}
+
+impl SignIns {
+    /// None yet; requests are counted by `meter`.
+    pub(crate) fn new(meter: Arc<dyn Meter>) -> Self {
+        SignIns { meter, clients: Mutex::default(), paces: Mutex::default() }
     }
-    let clients = clients(target).await?;
-    check_aws_identity(target, &clients.aws).await?;
-    check_databricks_account(target, &clients)?;
-    let state = match &target.state {
-        StateLocation::S3(s3) => shared_state(target, s3, &clients.aws)?,
-        StateLocation::Folder(_) => state_place(target).await?,
-    };
-    Ok(Access { clients: Some(clients), state })
+
+    /// Signs in to the clouds of the target, as nobody else than the spec says. Who AWS takes us for
+    /// is asked every time: credentials may have been exchanged.
+    pub(crate) async fn sign_in(&self, target: &Target) -> Result<Access> {
+        if target.sandbox {
+            return Ok(Access { live: None, state: state_place(target).await? });
+        }
+        let clients = self.clients(target).await?;
+        check_aws_identity(target, &clients.aws).await?;
+        check_databricks_account(target, &clients)?;
+        let state = match &target.state {
+            StateLocation::S3(s3) => shared_state(target, s3, &clients.aws)?,
+            StateLocation::Folder(_) => state_place(target).await?,
+        };
+        Ok(Access { live: Some((clients, self.paces(target))), state })
+    }
+
+    async fn clients(&self, target: &Target) -> Result<Clients> {
+        let Target { region, aws_account, databricks_account, .. } = target;
+        let place = [region, aws_account, databricks_account].map(String::clone);
+        let all = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all().get(&place).cloned();
+        if let Some(clients) = known {
+            return Ok(clients);
+        }
+        let new = clients(target, self.meter.clone()).await?;
+        // Another turn may have been faster.
+        Ok(all().entry(place).or_insert(new).clone())
+    }
+
+    fn paces(&self, target: &Target) -> Paces {
+        let Target { region, aws_account, databricks_account, .. } = target;
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = |service: &'static str| {
+            let scope = match service {
+                "databricks" => databricks_account.clone(),
+                "iam" => aws_account.clone(),
+                _ => format!("{aws_account} {region}"),
+            };
+            let pace = paces.entry((service, scope));
+            (service, pace.or_insert_with(|| Arc::new(Pace::new(limit(service)))).clone())
+        };
+        kinds().0.iter().map(|kind| kind.service()).map(pace).collect()
+    }
 }
 
 /// The way to the state of the target, signed in only where the state needs it.
@@ -172,7 +233,7 @@ pub(crate) async fn state_place(target: &Target) -> Result<StatePlace> {
             Ok(StatePlace::file(&target.stack, state_file(folder, &target.stack)))
         }
         StateLocation::S3(s3) => {
-            let aws = aws::Aws::connect(&target.region).await?;
+            let aws = aws::Aws::connect(&target.region, Arc::new(())).await?;
             check_aws_identity(target, &aws).await?;
             shared_state(target, s3, &aws)
         }
@@ -195,8 +256,9 @@ fn leases() -> Result<Leases> {
             Ok(Leases { length: Duration::from_secs(seconds), ..Leases::default() })
         }
         _ => {
-            let message = format!("DBXCTL_LEASE_SECONDS is `{text}`, not a number from 1 to 3600");
-            Err(Fail::new(Exit::Error, message))
+            let message =
+                format!("`DBXCTL_LEASE_SECONDS` is `{text}`, not a number from 1 to 3600");
+            Err(Fail::new(Exit::Error, message).hint("unset it for the usual lease"))
         }
     }
 }
@@ -226,22 +288,23 @@ pub(crate) struct Session {
 
 /// The clouds of the target, ready to be worked on.
 pub(crate) fn connect(target: &Target, access: &Access, graph: Option<&Graph>) -> Result<Session> {
-    let clients = match (&access.clients, &target.state) {
-        (Some(clients), _) => clients.clone(),
+    let (clients, paces) = match (&access.live, &target.state) {
+        (Some(live), _) => live.clone(),
         (None, StateLocation::Folder(folder)) => return open_sandbox(target, folder, graph),
         (None, StateLocation::S3(_)) => {
             return Err(Fail::new(
                 Exit::Error,
                 "the plan is for the sandbox, but its state is in S3",
-            ));
+            )
+            .hint("plan again, with or without `--cloud sandbox`"));
         }
     };
-    Ok(live(clients))
+    Ok(live(clients, |service| paces[service].clone()))
 }
 
-fn live(clients: Clients) -> Session {
+fn live(clients: Clients, pace: impl Fn(&str) -> Arc<Pace>) -> Session {
     let live = Live { env: clients, kinds: kinds::KINDS };
-    let cloud = Box::new(Paced::new(live, kinds(), limit));
+    let cloud = Box::new(Paced::new(live, kinds(), pace));
     Session { cloud, settings: run_settings(false) }
 }
 
@@ -280,7 +343,7 @@ pub(crate) async fn explore(given: &Given, global: &Global) -> Result<(Session, 
     if let (true, StateLocation::Folder(folder)) = (target.sandbox, &target.state) {
         return Ok((open_sandbox(&target, folder, None)?, accounts(&target)));
     }
-    let clients = clients(&target).await?;
+    let clients = clients(&target, Arc::new(())).await?;
     if given.aws.is_none() {
         target.aws_account = identity(&clients.aws).await?.account;
     } else {
@@ -290,7 +353,7 @@ pub(crate) async fn explore(given: &Given, global: &Global) -> Result<(Session, 
         target.databricks_account = clients.databricks.config().account_id().to_owned();
     }
     check_databricks_account(&target, &clients)?;
-    Ok((live(clients), accounts(&target)))
+    Ok((live(clients, |service| Arc::new(Pace::new(limit(service)))), accounts(&target)))
 }
 
 /// Calls a service may take. EC2 and IAM publish token buckets that these stay below; the account
@@ -306,22 +369,23 @@ fn limit(service: &str) -> Limit {
 }
 
 fn open_sandbox(target: &Target, folder: &Path, graph: Option<&Graph>) -> Result<Session> {
-    std::fs::create_dir_all(folder).map_err(|error| {
-        Fail::new(Exit::Error, format!("cannot create `{}`: {error}", folder.display()))
-    })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Fail::file(Exit::Error, "create", folder, &error))?;
     let mut settings = sandbox::Settings {
         account: target.aws_account.clone(),
         partition: facts::regions::partition(&target.region).arn_partition.clone(),
         ..sandbox::Settings::default()
     };
     if let Some(profile) = environment("DBXCTL_SANDBOX_PROFILE") {
-        settings.profile = serde_json::from_value(profile.into()).map_err(|error| {
-            Fail::new(Exit::Error, format!("DBXCTL_SANDBOX_PROFILE is not valid: {error}"))
+        settings.profile = serde_json::from_value(profile.clone().into()).map_err(|_| {
+            Fail::new(Exit::Error, format!("`DBXCTL_SANDBOX_PROFILE` is `{profile}`"))
+                .hint("set it to `instant`, `quick` or `realistic`")
         })?;
     }
     if let Some(faults) = environment("DBXCTL_SANDBOX_FAULTS") {
         settings = settings.with_faults(&faults).map_err(|error| {
-            Fail::new(Exit::Error, format!("DBXCTL_SANDBOX_FAULTS is not valid: {error}"))
+            Fail::new(Exit::Error, format!("`DBXCTL_SANDBOX_FAULTS` cannot be read: {error}"))
+                .hint("unset it, or correct what it says")
         })?;
     }
     let cloud = Sandbox::open(&folder.join("cloud.json"), settings)
@@ -337,9 +401,9 @@ pub(crate) fn run_settings(sandbox: bool) -> Settings {
     if sandbox { sandbox::run_settings() } else { Settings::default() }
 }
 
-pub(crate) async fn clients(target: &Target) -> Result<Clients> {
-    let aws = aws::Aws::connect(&target.region).await?;
-    let databricks = databricks::Account::connect(databricks_config(target)?)?;
+pub(crate) async fn clients(target: &Target, meter: Arc<dyn Meter>) -> Result<Clients> {
+    let aws = aws::Aws::connect(&target.region, meter.clone()).await?;
+    let databricks = databricks::Account::connect(databricks_config(target)?, meter)?;
     Ok(Clients { aws, databricks })
 }
 
@@ -371,7 +435,7 @@ async fn check_aws_identity(target: &Target, aws: &aws::Aws) -> Result<()> {
         return Err(Fail::new(
             Exit::Refused,
             format!(
-                "signed in to AWS account {} as {}, but the spec is for account {}",
+                "signed in to AWS account `{}` as `{}`, but the spec is for account `{}`",
                 identity.account, identity.arn, target.aws_account
             ),
         )
@@ -386,7 +450,7 @@ fn check_databricks_account(target: &Target, clients: &Clients) -> Result<()> {
         return Err(Fail::new(
             Exit::Refused,
             format!(
-                "signed in to Databricks account {account}, but the spec is for account {}",
+                "signed in to Databricks account `{account}`, but the spec is for account `{}`",
                 target.databricks_account
             ),
         )

@@ -3,16 +3,19 @@
 //!
 //! The client crates decide the class once per service; the engine decides by class what to do.
 
+mod meter;
 mod objects;
 
 use std::time::Duration;
 
+pub use meter::Meter;
 pub use objects::{Etag, Object, Objects, Only, Put};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What an error means to whoever has to decide about trying again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The object does not exist (any more).
@@ -37,7 +40,7 @@ pub enum Class {
 }
 
 /// A failed call, as the service described it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[error("{call}: {}{message}{}", code_prefix(.code), request_suffix(.request_id))]
 pub struct Error {
     pub class: Class,

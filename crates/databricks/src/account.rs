@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::{Class, Error, Result};
+use cloud::{Class, Error, Meter, Result};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, retry};
 use secrecy::ExposeSecret;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Host;
 
 use crate::config::Config;
-use crate::error::exchange;
+use crate::error::{Http, exchange};
 use crate::token::Tokens;
 
 /// One Databricks account. Cheap to clone; all clones share one token.
@@ -21,13 +21,13 @@ pub struct Account(Arc<Inner>);
 
 struct Inner {
     config: Config,
-    http: Client,
+    http: Http,
     tokens: Tokens,
 }
 
 impl Account {
-    /// A client for the account; makes no call yet.
-    pub fn connect(config: Config) -> Result<Self> {
+    /// A client for the account, whose requests `meter` counts; makes no call yet.
+    pub fn connect(config: Config, meter: Arc<dyn Meter>) -> Result<Self> {
         let mut builder = Client::builder()
             .user_agent(user_agent(&config))
             .connect_timeout(Duration::from_secs(10).min(config.timeout))
@@ -38,10 +38,11 @@ impl Account {
         if is_address(&config) {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|e| {
+        let client = builder.build().map_err(|e| {
             Error::new(Class::Other, "databricks:connect", format!("no HTTP client: {e}"))
         })?;
         let tokens = Tokens::new(&config);
+        let http = Http { client, meter };
         Ok(Account(Arc::new(Inner { config, http, tokens })))
     }
 
@@ -124,13 +125,14 @@ impl Account {
         let mut fresh = false;
         loop {
             let mut request = http
+                .client
                 .request(method.clone(), url.clone())
                 .bearer_auth(token.secret.expose_secret())
                 .header("accept", "application/json");
             if let Some(body) = body {
                 request = request.json(body);
             }
-            match exchange(request, &call, &token.secret).await {
+            match exchange(&*http.meter, request, &call, &token.secret).await {
                 // Nothing was done, so that even a creation may be sent again.
                 Err(error) if error.status == Some(401) && !fresh => {
                     token = tokens.get(http, Some(&token)).await?;
@@ -215,7 +217,7 @@ mod tests {
             }
         };
         let config = Config::resolve(&Given::default(), &env, None).unwrap();
-        (Account::connect(config).unwrap(), seen)
+        (Account::connect(config, Arc::new(())).unwrap(), seen)
     }
 
     async fn converse(

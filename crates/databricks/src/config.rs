@@ -205,8 +205,9 @@ impl Values {
         let options =
             ParseOption { enabled_quote: false, enabled_escape: false, ..ParseOption::default() };
         // The parser's message names a place, not the text found there.
-        let ini = Ini::load_from_str_opt(text, options)
-            .map_err(|e| invalid(format!("the config file: line {}: {}", e.line, e.msg)))?;
+        let ini = Ini::load_from_str_opt(text, options).map_err(|e| {
+            invalid(format!("line {} of the config file cannot be read: {}", e.line, e.msg))
+        })?;
         let chosen = asked.or_else(|| ini.get_from(Some("__settings__"), "default_profile"));
         let section = chosen.unwrap_or("DEFAULT");
         let Some(properties) = ini.section(Some(section)).filter(|_| section != "__settings__")
@@ -230,7 +231,7 @@ impl Values {
     fn need(&self, name: &str, variable: &str) -> Result<String> {
         let value = self.get(name).map(str::to_owned);
         value.ok_or_else(|| {
-            invalid(format!("`{name}` is not set: neither {variable} nor a profile has it"))
+            invalid(format!("`{name}` is not set: neither `{variable}` nor a profile has it"))
         })
     }
 
@@ -337,12 +338,18 @@ impl Values {
             None => 60,
             Some(text) => match text.parse() {
                 Ok(seconds) if (1..=3600).contains(&seconds) => seconds,
-                _ => return Err(invalid(format!("http_timeout_seconds is `{text}`"))),
+                _ => {
+                    return Err(invalid(format!(
+                        "`http_timeout_seconds` is `{text}`, not a number from 1 to 3600"
+                    )));
+                }
             },
         };
         let account_id = self.need("account_id", "DATABRICKS_ACCOUNT_ID")?;
         if !account_id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-            return Err(invalid(format!("`{account_id}` is not an account id")));
+            return Err(invalid(format!(
+                "`account_id` is `{account_id}`, which is not the id of an account"
+            )));
         }
         Ok(Config {
             host: account_host(&self.need("host", "DATABRICKS_HOST")?)?,
@@ -480,12 +487,12 @@ client_secret = other
             ("environment over file", none.clone(), &[account], FILE, format!("{com} from-env default-client de\\fa\"ult")),
             ("given over environment", given("from-spec"), &[account], FILE, format!("{com} from-spec default-client de\\fa\"ult")),
             ("environment is complete: no file", none.clone(), &[host, account, client, secret], FILE, format!("{us} from-env env-client env")),
-            ("a credential is set: the file is not read", none.clone(), &[client, secret], FILE, "`account_id` is not set: neither DATABRICKS_ACCOUNT_ID nor a profile has it".to_owned()),
+            ("a credential is set: the file is not read", none.clone(), &[client, secret], FILE, "`account_id` is not set: neither `DATABRICKS_ACCOUNT_ID` nor a profile has it".to_owned()),
             ("DEFAULT is not merged", profile("other"), &[host], FILE, format!("{us} from-other other-client other")),
             ("profile by variable", none.clone(), &[("DATABRICKS_CONFIG_PROFILE", "other"), host], FILE, format!("{us} from-other other-client other")),
-            ("profile by setting", none.clone(), &[], &settings, "`host` is not set: neither DATABRICKS_HOST nor a profile has it".to_owned()),
+            ("profile by setting", none.clone(), &[], &settings, "`host` is not set: neither `DATABRICKS_HOST` nor a profile has it".to_owned()),
             ("unknown profile", profile("nope"), &[], FILE, "the config file has no profile `nope`".to_owned()),
-            ("no file at all", none.clone(), &[host], "", "`account_id` is not set: neither DATABRICKS_ACCOUNT_ID nor a profile has it".to_owned()),
+            ("no file at all", none.clone(), &[host], "", "`account_id` is not set: neither `DATABRICKS_ACCOUNT_ID` nor a profile has it".to_owned()),
             ("empty variables do not count", none.clone(), &[("DATABRICKS_HOST", "")], FILE, format!("{com} from-default default-client de\\fa\"ult")),
             ("two families", none.clone(), &[client, ("DATABRICKS_TOKEN", "t")], FILE, "more than one authorization method configured: oauth-m2m, pat; choose one with DATABRICKS_AUTH_TYPE".to_owned()),
             ("two families, one chosen", none.clone(), &[host, account, client, secret, ("DATABRICKS_TOKEN", "t"), ("DATABRICKS_AUTH_TYPE", "oauth-m2m")], FILE, format!("{us} from-env env-client env")),

@@ -1,8 +1,13 @@
-use cloud::{Class, Error, Result};
-use reqwest::RequestBuilder;
+use std::sync::Arc;
+
+use cloud::{Class, Error, Meter, Result};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+
+/// What its requests are counted under.
+const SERVICE: &str = "databricks";
 
 /// A good answer.
 pub(crate) struct Answer {
@@ -10,14 +15,23 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// The way to a server, and who counts what goes there.
+pub(crate) struct Http {
+    pub(crate) client: Client,
+    pub(crate) meter: Arc<dyn Meter>,
+}
+
 /// Sends one request and sorts the answer: what is not JSON on success is a sign-in page.
 ///
 /// `secret` never gets into an error, whatever the server sends back.
 pub(crate) async fn exchange(
+    meter: &dyn Meter,
     request: RequestBuilder,
     call: &str,
     secret: &SecretString,
 ) -> Result<Answer> {
+    let operation = operation(call);
+    meter.sent(SERVICE, &operation);
     let answer = match request.send().await {
         Ok(response) => {
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -28,11 +42,24 @@ pub(crate) async fn exchange(
         }
         Err(e) => Err(unreached(call, e)),
     };
-    answer.map_err(|error| Error {
-        message: error.message.replace(secret.expose_secret(), "…"),
-        code: error.code.map(|code| code.replace(secret.expose_secret(), "…")),
-        ..error
+    answer.inspect_err(|error| meter.failed(SERVICE, &operation, error.class)).map_err(|error| {
+        Error {
+            message: error.message.replace(secret.expose_secret(), "…"),
+            code: error.code.map(|code| code.replace(secret.expose_secret(), "…")),
+            ..error
+        }
     })
+}
+
+/// A call without ids: `GET /networks/{id}`, `POST /oidc/accounts/…/v1/token`.
+fn operation(call: &str) -> String {
+    let Some((method, path)) = call.split_once(" /api/2.0/accounts/…/") else {
+        return call.to_owned();
+    };
+    match path.split_once('/') {
+        Some((objects, _)) => format!("{method} /{objects}/{{id}}"),
+        None => format!("{method} /{path}"),
+    }
 }
 
 fn unreached(call: &str, error: reqwest::Error) -> Error {

@@ -1,13 +1,13 @@
 use std::time::{Duration, Instant};
 
 use cloud::{Class, Error, Result};
-use reqwest::{Client, Url};
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::config::{Config, Issued, SignIn};
-use crate::error::{Answer, exchange};
+use crate::error::{Answer, Http, exchange};
 
 /// A token is not used in the last seconds of its life: a request takes time to arrive.
 const MARGIN: Duration = Duration::from_secs(40);
@@ -38,7 +38,7 @@ impl Tokens {
     }
 
     /// A token that is good for a while, other than `refused`.
-    pub(crate) async fn get(&self, http: &Client, refused: Option<&Token>) -> Result<Token> {
+    pub(crate) async fn get(&self, http: &Http, refused: Option<&Token>) -> Result<Token> {
         let mut current = self.current.lock().await;
         let number = match current.as_ref() {
             Some(token)
@@ -55,14 +55,14 @@ impl Tokens {
         Ok(token)
     }
 
-    async fn sign_in(&self, http: &Client, number: u64) -> Result<Token> {
+    async fn sign_in(&self, http: &Http, number: u64) -> Result<Token> {
         let call = "POST /oidc/accounts/…/v1/token";
-        let request = http.post(self.url.clone());
+        let request = http.client.post(self.url.clone());
         let Answer { body, .. } = match &self.sign_in {
             SignIn::Secret { client_id, secret } => {
                 let form = [("grant_type", "client_credentials"), ("scope", "all-apis")];
                 let request = request.basic_auth(client_id, Some(secret.expose_secret()));
-                exchange(request.form(&form), call, secret).await?
+                exchange(&*http.meter, request.form(&form), call, secret).await?
             }
             SignIn::Federated { client_id, issued, audience } => {
                 let subject = issued.fetch(http, audience).await?;
@@ -73,7 +73,7 @@ impl Tokens {
                     ("scope", "all-apis"),
                 ];
                 form.extend(client_id.iter().map(|id| ("client_id", id.as_str())));
-                let answer = exchange(request.form(&form), call, &subject).await;
+                let answer = exchange(&*http.meter, request.form(&form), call, &subject).await;
                 answer.map_err(|error| issued.explain(error))?
             }
         };
@@ -94,7 +94,7 @@ impl Tokens {
 
 impl Issued {
     /// The platform's token, as new as it can be had.
-    async fn fetch(&self, http: &Client, audience: &str) -> Result<SecretString> {
+    async fn fetch(&self, http: &Http, audience: &str) -> Result<SecretString> {
         match self {
             Issued::Variable(token) => Ok(token.clone()),
             Issued::File(path) => {
@@ -107,8 +107,8 @@ impl Issued {
                 let call = "GET the identity token of the GitHub job";
                 let mut url = url.clone();
                 url.query_pairs_mut().append_pair("audience", audience);
-                let request = http.get(url).bearer_auth(bearer.expose_secret());
-                let Answer { body, .. } = exchange(request, call, bearer).await?;
+                let request = http.client.get(url).bearer_auth(bearer.expose_secret());
+                let Answer { body, .. } = exchange(&*http.meter, request, call, bearer).await?;
                 usable(body["value"].as_str().unwrap_or_default(), call)
             }
         }

@@ -50,7 +50,8 @@ pub fn estimate(plan: &Plan, state: &State, kinds: Kinds, parallel: usize) -> Es
     let mut lasting = BTreeMap::new();
     for step in &plan.steps {
         let samples = state.durations_of(step.address.kind(), step.action);
-        let duration = median(samples).inspect(|_| learned += 1).unwrap_or_else(|| {
+        let known = median(samples).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let duration = known.inspect(|_| learned += 1).unwrap_or_else(|| {
             let kind = kinds.get(step.address.kind());
             kind.and_then(|kind| kind.typical(step.action)).unwrap_or(CALLS)
         });
@@ -67,12 +68,13 @@ pub fn estimate(plan: &Plan, state: &State, kinds: Kinds, parallel: usize) -> Es
     }
 }
 
-/// The middle of what was measured: a run that had to wait for something unusual does not move it.
-fn median(samples: &[f64]) -> Option<Duration> {
-    let mut sorted: Vec<Duration> =
-        samples.iter().filter_map(|s| Duration::try_from_secs_f64(*s).ok()).collect();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied()
+/// The middle of what was measured: one that had to wait for something unusual does not move it.
+pub fn median(seconds: &[f64]) -> Option<f64> {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) =
+        (sorted.get(sorted.len().checked_sub(1)? / 2)?, sorted.get(sorted.len() / 2)?);
+    Some(f64::midpoint(*low, *high))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -194,6 +196,14 @@ mod tests {
             (after.of_step(1), after.of_step(0), after.of_step(3)),
             (Some(30.5), None, None)
         );
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0]), Some(3.0));
+        assert_eq!(median(&[4.0, 1.0]), Some(2.5));
+        assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
     }
 
     #[test]

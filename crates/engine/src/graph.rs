@@ -109,7 +109,7 @@ pub struct Graph {
 /// Why a graph cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
-    #[error("{from} refers to {to}, which is not in the graph")]
+    #[error("`{from}` refers to `{to}`, which is not in the graph")]
     Dangling { from: Address, to: Address },
     #[error("resources need each other in a circle: {}", .0.iter().map(Address::as_str).collect::<Vec<_>>().join(" → "))]
     Cycle(Vec<Address>),

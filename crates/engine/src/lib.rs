@@ -17,16 +17,17 @@ mod value;
 mod world;
 
 pub use apply::{
-    Failure, Outcome, Run, Settings, Stale, StepError, apply, check_fresh, fresh, patiently,
+    Failure, Outcome, Run, Settings, Stale, StepError, apply, apply_as, check_fresh, fresh,
+    patiently,
 };
 pub use diff::{Change, Consequence, Diff, Effect, Impact, Meaning};
-pub use estimate::{Estimate, estimate};
+pub use estimate::{Estimate, estimate, median};
 pub use event::{Event, Report};
 pub use graph::{Expect, Graph, GraphError, Group, Handle, Node, Out, Part, Role, known};
 pub use kind::{
     AnyKind, Calls, Found, Id, Kind, Mark, Plain, Readiness, Replace, Scope, Waits, Wanted,
 };
-pub use pace::{Limit, Paced};
+pub use pace::{Limit, Pace, Paced};
 pub use plan::{
     Action, Headline, LastAsked, Note, PLAN_FORMAT, Plan, PlannedChange, Problem, Relation, Step,
     Summary, Why, drift, parents_first, plan,

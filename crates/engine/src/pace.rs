@@ -1,6 +1,7 @@
 //! How fast a service may be called: a number of calls side by side, and a number per second.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloud::Result;
@@ -22,32 +23,35 @@ pub struct Limit {
     pub interval: Duration,
 }
 
-/// A cloud that is called no faster than its services' limits allow.
-pub struct Paced<C> {
-    cloud: C,
-    kinds: Kinds,
-    services: BTreeMap<&'static str, Service>,
-}
-
-struct Service {
+/// What keeps the calls of one service within its limit, for all who share it.
+pub struct Pace {
     places: Semaphore,
     next: Mutex<Instant>,
     interval: Duration,
 }
 
+impl Pace {
+    /// The pace of a service that nobody calls yet.
+    pub fn new(limit: Limit) -> Self {
+        Pace {
+            places: Semaphore::new(limit.concurrent),
+            next: Mutex::new(Instant::now()),
+            interval: limit.interval,
+        }
+    }
+}
+
+/// A cloud that is called no faster than its services' limits allow.
+pub struct Paced<C> {
+    cloud: C,
+    kinds: Kinds,
+    services: BTreeMap<&'static str, Arc<Pace>>,
+}
+
 impl<C: Cloud> Paced<C> {
-    /// Puts `limit(service)` on every service of `kinds`.
-    pub fn new(cloud: C, kinds: Kinds, limit: impl Fn(&str) -> Limit) -> Self {
-        let services = kinds.0.iter().map(|kind| {
-            let limit = limit(kind.service());
-            let service = Service {
-                places: Semaphore::new(limit.concurrent),
-                next: Mutex::new(Instant::now()),
-                interval: limit.interval,
-            };
-            (kind.service(), service)
-        });
-        let services = services.collect();
+    /// Calls every service of `kinds` at `pace(service)`.
+    pub fn new(cloud: C, kinds: Kinds, pace: impl Fn(&str) -> Arc<Pace>) -> Self {
+        let services = kinds.0.iter().map(|kind| (kind.service(), pace(kind.service()))).collect();
         Paced { cloud, kinds, services }
     }
 

@@ -163,8 +163,13 @@ pub fn compiled_on() -> &'static str {
 
 /// The partition of a region that need not be known: GovCloud by its name, else the commercial one.
 pub fn partition(region: &str) -> &'static Partition {
-    let name = if region.starts_with("us-gov-") { "aws-us-gov" } else { "aws" };
+    let name = if is_govcloud(region) { "aws-us-gov" } else { "aws" };
     &FILE.global.partitions[name]
+}
+
+/// Whether a region, which need not be known, is one of GovCloud.
+pub fn is_govcloud(region: &str) -> bool {
+    region.starts_with("us-gov-")
 }
 
 /// The service name of the endpoint of an AWS service: `com.amazonaws.REGION.SERVICE`.

@@ -27,11 +27,20 @@ pub const RESERVED: [Ipv4Net; 4] = [
     net(172, 17, 0, 0, 16),
 ];
 
+/// How many addresses AWS leaves in a subnet of that prefix length.
+pub fn usable(prefix: u8) -> u32 {
+    let addresses = 1u64.checked_shl(u32::from(32_u8.saturating_sub(prefix))).unwrap_or(0);
+    u32::try_from(addresses.saturating_sub(u64::from(KEPT_BY_AWS))).unwrap_or(u32::MAX)
+}
+
 /// How many nodes fit into a workspace subnet of that prefix length.
 pub fn nodes(prefix: u8) -> u32 {
-    let addresses = 1u64.checked_shl(u32::from(32_u8.saturating_sub(prefix))).unwrap_or(0);
-    let usable = addresses.saturating_sub(u64::from(KEPT_BY_AWS));
-    u32::try_from(usable / u64::from(ADDRESSES_PER_NODE)).unwrap_or(u32::MAX)
+    nodes_beside(prefix, 0)
+}
+
+/// How many nodes fit beside endpoints and gateways with so many addresses.
+pub fn nodes_beside(prefix: u8, others: u32) -> u32 {
+    usable(prefix).saturating_sub(others) / ADDRESSES_PER_NODE
 }
 
 /// The smallest workspace subnet with room for so many nodes; `None` when none is big enough.

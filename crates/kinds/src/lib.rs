@@ -3,6 +3,7 @@
 //! A kind states facts and makes single API calls; whatever loops, waits or retries is the engine's.
 
 pub mod aws;
+pub mod catalogue;
 pub mod databricks;
 pub mod fixtures;
 pub mod platform;

@@ -1,5 +1,6 @@
 //! The picture as one page in which one can look at each workspace by itself.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -26,6 +27,8 @@ struct Known<'a> {
     name: &'a str,
     mark: Mark,
     facts: Vec<String>,
+    /// In how many zones its nodes live.
+    zones: usize,
     ways: Vec<KnownWay<'a>>,
     /// What to say when there are no ways.
     none: &'static str,
@@ -67,8 +70,9 @@ pub fn html(picture: &Picture) -> String {
          <svg xmlns=\"http://www.w3.org/2000/svg\" class=\"picture\" width=\"{width}\" \
          height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"group\" aria-label=\"{label}\">\n\
          {picture}</svg>\n</div>\n<aside aria-label=\"Details\">\n<h1>{title}</h1>\n\
-         <label for=\"search\">Find workspaces by name, verdict, rule or destination</label>\n\
-         <input id=\"search\" type=\"search\" autocomplete=\"off\">\n\
+         <label for=\"search\">Find workspaces</label>\n\
+         <input id=\"search\" type=\"search\" autocomplete=\"off\" \
+         placeholder=\"name, VPC, verdict, rule, destination\">\n\
          <p id=\"said\" class=\"quiet\" role=\"status\"></p>\n<div id=\"panel\"></div>\n\
          <div id=\"list\">\n<h2>Workspaces</h2>\n\
          <p class=\"quiet\">Point at one to see its ways; pick it for every decision on them. \
@@ -122,7 +126,9 @@ fn known<'a>(vpc: Option<&Vpc>, workspace: &'a Workspace) -> Known<'a> {
         (_, None) => "Its network is not of this spec: nothing is proven here.",
         _ => "Nothing is proven about it.",
     };
-    Known { name, mark: *mark, facts, ways: ways.iter().map(known_way).collect(), none }
+    let zones: BTreeSet<&str> = subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
+    let ways = ways.iter().map(known_way).collect();
+    Known { name, mark: *mark, facts, zones: zones.len(), ways, none }
 }
 
 fn known_way(way: &Way) -> KnownWay<'_> {
@@ -147,7 +153,7 @@ fn changes(picture: &Picture) -> String {
         }
         let _ = write!(
             text,
-            "<details><summary><span class=\"mark\">{}</span><span>{}</span><span>{}</span>\
+            "<details><summary><span class=\"mark\">{}</span><span>{}</span><span></span><span>{}</span>\
              </summary><div class=\"body\"><ul>",
             mark.sign(),
             mark.word(),

@@ -40,10 +40,12 @@
     }
   };
 
-  const way = (one) => {
+  const way = (one, zones) => {
     const box = make("details");
     const head = box.appendChild(make("summary"));
+    const partly = one.from.length < zones ? one.from : [];
     head.append(make("small", one.class), make("span", one.to));
+    head.append(make("small", [one.via, one.rule, ...partly].filter(Boolean).join(", ")));
     head.append(make("span", one.verdict, "verdict " + one.verdict.replace(" ", "-")));
     const body = box.appendChild(make("div", undefined, "body"));
     const say = (label, text) => {
@@ -75,10 +77,11 @@
     back.addEventListener("click", () => pick(null));
     panel.append(make("h2", marked(one)));
     for (const fact of one.facts) panel.append(make("p", fact, "quiet"));
+    const ways = (all) => all.map((each) => way(each, each.from.length && one.zones));
     const needed = one.ways.filter((way) => way.verdict !== "not needed");
     const others = one.ways.filter((way) => way.verdict === "not needed");
-    if (needed.length) panel.append(make("h3", "What it reaches, and how"), ...needed.map(way));
-    if (others.length) panel.append(make("h3", "Not needed"), ...others.map(way));
+    if (needed.length) panel.append(make("h3", "What it reaches, and how"), ...ways(needed));
+    if (others.length) panel.append(make("h3", "Not needed"), ...ways(others));
     if (!one.ways.length) panel.append(make("p", one.none));
     const count = (verdict) => one.ways.filter((way) => way.verdict === verdict).length;
     said.textContent =

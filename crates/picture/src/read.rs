@@ -35,6 +35,8 @@ impl Picture {
         }
         let reader = Reader { topology: &topology, report, marks: &marks };
         let vpcs: Vec<Vpc> = reader.vpc_keys().iter().map(|key| reader.vpc(key)).collect();
+        let mut reached = reached(&vpcs);
+        reader.peers(&mut reached);
         let managed = spec.workspaces.keys().chain(&marks.removed_workspaces);
         let managed: BTreeSet<&String> =
             managed.filter(|name| !topology.workspaces.contains_key(*name)).collect();
@@ -42,7 +44,7 @@ impl Picture {
             stack: spec.name.clone(),
             region: spec.region.clone(),
             managed: managed.into_iter().map(|name| reader.workspace(name)).collect(),
-            reached: reached(&vpcs),
+            reached,
             tally: tally(report),
             vpcs,
             changes: change.map(|change| change.plan.summary()),
@@ -209,10 +211,32 @@ fn within<'a>(key: &'a str, vpc: &str) -> &'a str {
 }
 
 impl Reader<'_> {
-    /// All VPCs, also those that only exist as the home of something.
+    /// All VPCs, also those that only exist as the home of something, but not those that are only the
+    /// other end of a peering.
     fn vpc_keys(&self) -> BTreeSet<Key> {
         let homes = self.topology.workspaces.values().map(|nodes| nodes.vpc.clone());
-        self.topology.vpcs.keys().cloned().chain(homes).collect()
+        let vpcs = self.topology.vpcs.keys().filter(|key| !self.is_peer(key));
+        vpcs.cloned().chain(homes).collect()
+    }
+
+    /// Whether a VPC is at the other end of a peering, with nothing in it that is drawn.
+    fn is_peer(&self, vpc: &str) -> bool {
+        let mut peerings = self.topology.peerings.values().flatten();
+        let mut subnets = self.topology.subnets.values().flatten();
+        peerings.any(|peering| peering.peer_vpc == vpc) && !subnets.any(|subnet| subnet.vpc == vpc)
+    }
+
+    /// Says of VPCs that are only peers what this spec has there.
+    fn peers(&self, reached: &mut BTreeMap<Place, Vec<String>>) {
+        for (key, group) in &self.topology.groups {
+            let Some(vpc) = group.as_ref().map(|group| &group.vpc) else { continue };
+            if self.is_peer(vpc) {
+                let place = Place::Peer(name(vpc).to_owned());
+                let Group { name, mark, .. } = self.group(key, name(vpc));
+                let said = format!("{}security group {name}", mark.sign());
+                reached.entry(place).or_default().push(said);
+            }
+        }
     }
 
     fn vpc(&self, key: &Key) -> Vpc {
@@ -284,11 +308,23 @@ impl Reader<'_> {
         let subnet = self.topology.subnets.get(key).and_then(Option::as_ref);
         let room = self.report.capacity.subnets.iter().find(|room| room.subnet == *key);
         Subnet {
-            zone: subnet.map_or_else(|| "zone not read".to_owned(), |s| s.zone.clone()),
-            cidr: subnet.map_or_else(|| last(key).to_owned(), |s| s.cidr.to_string()),
+            zone: subnet.map_or_else(|| self.zone_of(key), |s| s.zone.clone()),
+            cidr: match subnet {
+                Some(subnet) => subnet.cidr.to_string(),
+                None if last(key).starts_with("subnet-") => last(key).to_owned(),
+                None => "not read".to_owned(),
+            },
             nodes: room.map(|room| room.nodes),
             mark: self.marks.of_key(key),
             key: key.clone(),
+        }
+    }
+
+    /// The zone of a subnet that was not read: those for endpoints have it in their name.
+    fn zone_of(&self, key: &str) -> String {
+        match key.find(&self.topology.region) {
+            Some(start) => key[start..].to_owned(),
+            None => "zone not read".to_owned(),
         }
     }
 
@@ -316,7 +352,7 @@ impl Reader<'_> {
                 .flat_map(|nodes| &nodes.groups)
                 .map(|key| self.group(key, name))
                 .collect(),
-            nodes: room.map(|room| room.nodes),
+            nodes: room.filter(|room| !room.zones.is_empty()).map(|room| room.nodes),
             peak: room.and_then(|room| room.peak),
             users: users(&ways, nodes.is_some()),
             ways,

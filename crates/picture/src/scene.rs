@@ -504,15 +504,20 @@ impl Scene {
     /// Draws what leads from NAT gateways to the internet gateway, and says what leaves the network.
     fn exits<'a>(&mut self, vpc: &'a Vpc, users: &[Who], doors: &[Rect], all: &mut Vec<Exit<'a>>) {
         let gateway = vpc.doors.iter().position(|door| door.kind == DoorKind::Internet);
+        let mut first = true;
         for ((door, who), at) in vpc.doors.iter().zip(users).zip(doors) {
             let from = (at.right(), at.middle());
             match (door.kind, gateway) {
                 (DoorKind::Blocked | DoorKind::Unknown, _) => {}
                 (DoorKind::Nat, Some(gateway)) => {
                     let (x, y) = (at.right(), doors[gateway].middle() - 8);
-                    let points = vec![from, (x + 6, from.1), (x + 6, y), (x, y)];
+                    let mut points = vec![from, (x + 6, from.1)];
+                    if first {
+                        points.extend([(x + 6, y), (x, y)]);
+                    }
                     let (class, who) = (lane_class(door), who.clone());
-                    self.lines.push(Line { points, class, who, arrow: true });
+                    self.lines.push(Line { points, class, who, arrow: first });
+                    first = false;
                 }
                 _ => all.push(Exit { from, who: who.clone(), to: &door.to }),
             }
@@ -575,8 +580,10 @@ impl Scene {
         for exit in exits {
             places.entry(exit.to).or_default().push(exit);
         }
-        if !public.is_empty() {
+        if all().any(|workspace| !workspace.users.is_empty()) {
             places.entry(&Place::Users).or_default();
+        }
+        if !public.is_empty() {
             places.entry(&Place::Databricks).or_default();
         }
         let lanes = i32::try_from(places.len()).unwrap_or(0);
@@ -587,10 +594,9 @@ impl Scene {
             let said = self.about(place, picture, &public);
             let lines = listed(&said, SMALL, PLACE - 2 * GAP - 2, 6);
             let height = 28 + 15 * i32::try_from(lines.len()).unwrap_or(0);
-            let ys: Vec<i32> = exits.iter().map(|exit| exit.from.1).collect();
-            let count = i32::try_from(ys.len()).unwrap_or(0).max(1);
-            let mean = if ys.is_empty() { y } else { ys.iter().sum::<i32>() / count };
-            y = y.max(mean - height / 2);
+            let mut ys: Vec<i32> = exits.iter().map(|exit| exit.from.1).collect();
+            ys.sort_unstable();
+            y = y.max(ys.get(ys.len() / 2).map_or(y, |middle| middle - height / 2));
             let at = Rect { x: left, y, width: PLACE, height };
             let frame = self.frame(None, at, "place");
             let title = place.title();
@@ -717,6 +723,13 @@ impl Scene {
             x += needed;
             spot
         };
+        let drawn = |class: &str| {
+            let mut lines = self.lines.iter().chain(&self.legs);
+            lines.any(|line| line.class == class)
+        };
+        let lanes: Vec<_> = lanes.into_iter().filter(|(class, _)| drawn(class)).collect();
+        let known = |sure: Sure| self.dots.iter().any(|dot| dot.sure == sure);
+        let dots: Vec<_> = dots.into_iter().filter(|(sure, _)| known(*sure)).collect();
         for (class, text) in lanes {
             let (x, y) = place(self, 34, text);
             let points = vec![(x, y), (x + 34, y)];

@@ -274,6 +274,8 @@ fn what_changes_is_marked_and_what_goes_is_kept() {
     assert_eq!(mark(&removed, "wk2"), Some(Mark::Removed));
     let gone = removed.vpcs[0].workspaces.iter().find(|w| w.name == "wk2").expect("still drawn");
     assert!(gone.subnets.iter().all(|subnet| subnet.mark == Mark::Removed), "{gone:?}");
+    let groups: Vec<&str> = removed.vpcs[0].groups.iter().map(|g| g.name.as_str()).collect();
+    assert_eq!(groups, ["endpoints"], "a group of a workspace is drawn with it");
     for picture in [&added, &removed] {
         let wrong = wrong(&Scene::of(picture));
         assert!(wrong.is_empty(), "{wrong:#?}");

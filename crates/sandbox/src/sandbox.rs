@@ -546,7 +546,11 @@ impl From<io::Error> for Failed {
 }
 
 fn broken(error: io::Error) -> Error {
-    Error::new(Class::Other, "sandbox", format!("the sandbox file cannot be used: {error}"))
+    Error::new(
+        Class::Other,
+        "sandbox",
+        format!("the file of the sandbox (`cloud.json` beside its state) cannot be used: {error}"),
+    )
 }
 
 fn known(kind: &str) -> Result<&'static Sim> {

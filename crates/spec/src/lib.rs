@@ -9,6 +9,7 @@
 mod diagnostic;
 mod env;
 mod explain;
+mod field;
 mod load;
 mod meaning;
 mod merge;
@@ -24,11 +25,12 @@ mod tree;
 mod words;
 
 pub use diagnostic::{Diagnostic, Related, Severity, render};
-pub use load::{Loaded, load};
+pub use field::{Field, field, fields};
+pub use load::{Loaded, document, load};
 pub use meaning::{Mistake, check};
 pub use model::*;
 pub use places::Places;
 pub use remote::{Host, Remote};
-pub use schema::schema;
+pub use schema::{schema, schema_of};
 pub use source::{Place, SourceFile};
 pub use suggest::closest;

@@ -55,6 +55,16 @@ pub fn load(
     Ok(Loaded { spec, warnings, places, secrets })
 }
 
+/// Reads a document beside the specs: the same text format and checks, without an environment.
+///
+/// The error is everything found wrong.
+pub fn document<T: DeserializeOwned>(
+    file: &SourceFile,
+    schema: &Json,
+) -> Result<T, Vec<Diagnostic>> {
+    read(std::slice::from_ref(file), &|_| None, schema).map(|text| text.value)
+}
+
 fn explain(
     mistakes: impl IntoIterator<Item = Mistake>,
     places: &Places,

@@ -69,6 +69,11 @@ impl Places {
         }
     }
 
+    /// The pointers of all values that are written, none for defaults.
+    pub fn written(&self) -> impl Iterator<Item = &str> {
+        self.spots.keys().map(String::as_str)
+    }
+
     /// Where the key of a value stands; the nearest key above when there is none.
     pub fn key(&self, pointer: &str) -> Option<Place> {
         match self.spots.get(pointer) {

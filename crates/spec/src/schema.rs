@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde_json::{Value as Json, json};
 
 use crate::model::Spec;
@@ -8,12 +9,18 @@ use crate::model::Spec;
 ///
 /// An optional field is one that may be left out; `null` is never a value.
 pub fn schema() -> Json {
-    let mut schema = schemars::schema_for!(Spec).to_value();
-    without_null(&mut schema);
+    let mut schema = schema_of::<Spec>();
     if let Some(Json::Object(fields)) = schema.get_mut("properties") {
         let about = "Where editors find this schema; dbxctl ignores it. Change: in place.";
         fields.insert(EDITORS.into(), json!({ "type": "string", "description": about }));
     }
+    schema
+}
+
+/// The JSON Schema of any document, in which `null` is never a value either.
+pub fn schema_of<T: JsonSchema>() -> Json {
+    let mut schema = schemars::schema_for!(T).to_value();
+    without_null(&mut schema);
     schema
 }
 

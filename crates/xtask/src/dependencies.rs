@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("adopt", &["spec", "blueprint", "kinds", "engine", "cloud", "facts"]),
     ("check", &["spec", "kinds", "engine", "facts"]),
     ("picture", &["check", "spec", "engine", "facts"]),
+    ("reconcile", &["engine", "spec"]),
     ("sandbox", &["engine", "cloud", "kinds", "facts"]),
     (
         "dbxctl",
@@ -32,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "facts",
             "kinds",
             "picture",
+            "reconcile",
             "sandbox",
             "spec",
         ],

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cargo::{build, output, root};
 use crate::generated::File;
 
-const SCHEMAS: [&str; 4] = ["spec", "plan", "state", "check"];
+const SCHEMAS: [&str; 7] = ["spec", "plan", "state", "check", "events", "history", "reconcile"];
 
 /// Builds dbxctl and asks it for each schema.
 pub(crate) fn files() -> Result<Vec<File>> {

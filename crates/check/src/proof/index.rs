@@ -10,7 +10,7 @@ use super::names::{Hosts, Names, Services};
 use super::needs::Wanted;
 use super::users::Doors;
 use super::{Ask, Proof, classes, users};
-use crate::topology::{Association, Key, Nodes, Reach, Subnet, Target, Topology};
+use crate::topology::{Key, Nodes, Reach, Subnet, Table, Target, Topology};
 
 /// Proves for every workspace of one topology what its nodes and users reach.
 pub struct Prover<'a> {
@@ -125,17 +125,13 @@ impl<'a> Prover<'a> {
         let Some(found) = self.subnet(subnet) else {
             return Err(format!("`{subnet}` was not read"));
         };
-        match &found.table {
-            Association::FreshMain => Ok(Routes { table: None, routes: None, partial: false }),
-            Association::Unknown => Err(format!("which route table `{subnet}` has is not known")),
-            Association::Table(key) => match self.topology.route_tables.get(key) {
-                Some(Some(table)) => Ok(Routes {
-                    table: Some(key),
-                    routes: Some(&table.routes),
-                    partial: table.partial,
-                }),
-                _ => Err(format!("`{key}` was not read")),
-            },
+        match self.topology.table(found) {
+            Table::FreshMain => Ok(Routes { table: None, routes: None, partial: false }),
+            Table::Known(key, table) => {
+                Ok(Routes { table: Some(key), routes: Some(&table.routes), partial: table.partial })
+            }
+            Table::Unread(key) => Err(format!("`{key}` was not read")),
+            Table::Unknown => Err(format!("which route table `{subnet}` has is not known")),
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn of(site: &Site<'_, '_>) -> Wanted {
         let region = site.prover.topology.region.as_str();
-        let govcloud = region.starts_with("us-gov-");
+        let govcloud = regions::is_govcloud(region);
         let relay_calls = match (site.nodes.relay.is_some(), site.ask.uses.compliance_profile) {
             (true, _) if govcloud => vec![FIPS],
             (true, true) => vec![RELAY, FIPS],

@@ -55,8 +55,7 @@ pub(super) fn bucket(w: &mut Walk<'_, '_>, store: &Buckets) -> Passed<Via> {
 }
 
 fn no_gateway(w: &Walk<'_, '_>) -> Missing {
-    let region = &w.site.prover.topology.region;
-    let service = format!("com.amazonaws.{region}.s3");
+    let service = regions::aws_service(&w.site.prover.topology.region, "s3");
     let gateway = w.site.names.gateways.iter().find(|(s, _)| *s == service);
     match gateway {
         Some((_, key)) => Missing {
@@ -77,7 +76,7 @@ fn no_gateway(w: &Walk<'_, '_>) -> Missing {
 pub(super) fn regional_sts(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
     let name = w.site.prover.hosts.aws("sts");
     let missing = unanswered(w, &name, "sts", "DBX-EPT-002", "DBX-EPT-004");
-    aws_endpoint(w, &name, &missing, Some((&wanted.sts, "DBX-EPT-022")))
+    aws_endpoint(w, &name, &missing, Some((&*wanted.sts, "DBX-EPT-022")))
 }
 
 pub(super) fn stream(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
@@ -90,7 +89,7 @@ pub(super) fn stream(w: &mut Walk<'_, '_>, wanted: &Wanted) -> Passed<Via> {
             format!("logs go to `{name}` (an older table has that name), outside the region");
         missing(w, "DBX-EPT-030", because)
     };
-    aws_endpoint(w, name, &missing, Some((&wanted.kinesis, "DBX-EPT-023")))
+    aws_endpoint(w, name, &missing, Some((&*wanted.kinesis, "DBX-EPT-023")))
 }
 
 pub(super) fn global_sts(w: &mut Walk<'_, '_>) -> Passed<Via> {
@@ -128,10 +127,10 @@ fn aws_endpoint(
     w: &mut Walk<'_, '_>,
     name: &str,
     missing: &Missing,
-    policy: Option<(&Vec<Need>, &'static str)>,
+    policy: Policy<'_>,
 ) -> Passed<Via> {
     let leads = w.name(name)?;
-    aws_arrive(w, leads, name, missing, policy.map(|(needs, rule)| (needs.as_slice(), rule)))
+    aws_arrive(w, leads, name, missing, policy)
 }
 
 fn aws_arrive<'a>(
@@ -210,12 +209,7 @@ pub(super) fn remote(w: &mut Walk<'_, '_>, remote: &Remote, rule: &'static str) 
         }
         Host::Name(name) => {
             let missing = only_internet(w, rule, name);
-            match w.name(name)? {
-                Leads::Endpoint { key, .. } => w.endpoint(key, &[call], &missing),
-                Leads::Address(range) => w.range(call, range, &missing),
-                Leads::Public => w.public(call, false, &missing),
-                Leads::Unseen => Ok(Via::Local),
-            }
+            by_name(w, name, call, &missing)
         }
     }
 }
@@ -225,10 +219,15 @@ pub(super) fn lakebase(w: &mut Walk<'_, '_>) -> Passed<Via> {
     let region = &w.site.prover.topology.region;
     let name = format!("{region}.service-direct.privatelink.{}", hosts.domain);
     let missing = only_internet(w, "DBX-RTE-001", &name);
-    match w.name(&name)? {
-        Leads::Endpoint { key, .. } => w.endpoint(key, &[LAKEBASE], &missing),
-        Leads::Address(range) => w.range(LAKEBASE, range, &missing),
-        Leads::Public => w.public(LAKEBASE, false, &missing),
+    by_name(w, &name, LAKEBASE, &missing)
+}
+
+/// Whatever the name leads to.
+fn by_name(w: &mut Walk<'_, '_>, name: &str, call: Call, missing: &Missing) -> Passed<Via> {
+    match w.name(name)? {
+        Leads::Endpoint { key, .. } => w.endpoint(key, &[call], missing),
+        Leads::Address(range) => w.range(call, range, missing),
+        Leads::Public => w.public(call, false, missing),
         Leads::Unseen => Ok(Via::Local),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use facts::regions;
 use spec::Link;
 
-use super::look::{Default, default_route, listed};
+use super::look::{DefaultRoute, default_route, listed};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity;
 use crate::proof::policy::allows_everything;
@@ -316,7 +316,7 @@ fn aws_service<'s>(service: &'s str, region: &str) -> Option<&'s str> {
 /// The VPCs in which nodes of some workspace go to the internet through NAT.
 fn behind_nat<'a>(case: &Case<'a>) -> BTreeSet<&'a str> {
     let nat =
-        |subnet| matches!(default_route(case, subnet), Default::Route(_, Target::NatGateway(_)));
+        |subnet| matches!(default_route(case, subnet), DefaultRoute::To(_, Target::NatGateway(_)));
     let mut found = BTreeSet::new();
     for nodes in case.topology.workspaces.values() {
         let vpc = nodes.vpc.as_str();

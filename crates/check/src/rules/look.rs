@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use super::{Broken, Case};
 use crate::place;
 use crate::proof::Verdict;
-use crate::topology::{Association, Reach, RouteTable, Subnet, Target, Vpc};
+use crate::topology::{Reach, Subnet, Table, Target, Vpc};
 
 impl Broken {
     /// A place in which a rule is broken, with the rule's own fix.
@@ -168,51 +168,30 @@ impl<'a> Case<'a> {
 
     /// Whether the region is one of GovCloud.
     pub(super) fn govcloud(&self) -> bool {
-        regions::partition(&self.topology.region).arn_partition != "aws"
+        regions::is_govcloud(&self.topology.region)
     }
 }
 
 /// Where the packets of a subnet go that no other route takes.
-pub(super) enum Default<'a> {
+pub(super) enum DefaultRoute<'a> {
     /// Nowhere.
     None,
     /// By this table, to that target.
-    Route(&'a str, &'a Target),
+    To(&'a str, &'a Target),
     /// Its table was not read.
     Unknown,
 }
 
 /// The default route of a subnet.
-pub(super) fn default_route<'a>(case: &Case<'a>, subnet: &'a Subnet) -> Default<'a> {
-    match table(case, subnet) {
-        Table::FreshMain => Default::None,
-        Table::Unknown => Default::Unknown,
+pub(super) fn default_route<'a>(case: &Case<'a>, subnet: &'a Subnet) -> DefaultRoute<'a> {
+    match case.topology.table(subnet) {
+        Table::FreshMain => DefaultRoute::None,
+        Table::Unread(_) | Table::Unknown => DefaultRoute::Unknown,
         Table::Known(key, table) => match table.routes.get(&anywhere()) {
-            Some(target) => Default::Route(key, target),
-            None if table.partial => Default::Unknown,
-            None => Default::None,
+            Some(target) => DefaultRoute::To(key, target),
+            None if table.partial => DefaultRoute::Unknown,
+            None => DefaultRoute::None,
         },
-    }
-}
-
-/// The route table of a subnet.
-pub(super) enum Table<'a> {
-    /// The main table of a fresh VPC.
-    FreshMain,
-    Known(&'a str, &'a RouteTable),
-    Unknown,
-}
-
-/// The route table of a subnet.
-pub(super) fn table<'a>(case: &Case<'a>, subnet: &'a Subnet) -> Table<'a> {
-    let key = match &subnet.table {
-        Association::FreshMain => return Table::FreshMain,
-        Association::Unknown => return Table::Unknown,
-        Association::Table(key) => key,
-    };
-    match case.topology.route_tables.get(key) {
-        Some(Some(table)) => Table::Known(key, table),
-        _ => Table::Unknown,
     }
 }
 

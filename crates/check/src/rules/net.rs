@@ -6,11 +6,11 @@ use facts::{regions, subnets};
 use ipnet::Ipv4Net;
 use spec::{Host, Remote};
 
-use super::look::{Default, Table, anywhere, default_route, listed, table};
+use super::look::{DefaultRoute, anywhere, default_route, listed};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity::{Error, Warning};
 use crate::topology::{
-    AclEntry, NetworkAcl, Nodes, Peering, Protocol, Reach, Resolver, Subnet, Target, Vpc,
+    AclEntry, NetworkAcl, Nodes, Peering, Protocol, Reach, Resolver, Subnet, Table, Target, Vpc,
 };
 
 /// The smallest subnet for endpoints in a VPC without a way out.
@@ -499,7 +499,8 @@ fn room(case: &Case<'_>) -> Vec<Broken> {
         for key in &demand.nodes.subnets {
             let cidr = case.subnet(key)?.cidr;
             let others = endpoints.get(case.identity(key)).map_or(0, |(_, count)| *count);
-            room += nodes_in(cidr, others);
+            let others = u32::try_from(others).unwrap_or(u32::MAX);
+            room += u64::from(subnets::nodes_beside(cidr.prefix_len(), others));
             cidrs.push(cidr);
         }
         let Demand { nodes, workspaces, peak } = demand;
@@ -518,18 +519,11 @@ fn room(case: &Case<'_>) -> Vec<Broken> {
     demands.values().filter_map(short).collect()
 }
 
-/// How many nodes fit into a subnet beside other network interfaces.
-fn nodes_in(cidr: Ipv4Net, others: usize) -> u64 {
-    let addresses = 1_u64 << (32 - cidr.prefix_len());
-    let taken = u64::from(subnets::KEPT_BY_AWS) + others as u64;
-    addresses.saturating_sub(taken) / u64::from(subnets::ADDRESSES_PER_NODE)
-}
-
 fn public(case: &Case<'_>) -> Vec<Broken> {
     let told = case.told("DBX-NET-012");
     let mut broken = Vec::new();
     for (key, subnet) in case.node_subnets() {
-        let Default::Route(table, Target::InternetGateway(gateway)) = default_route(case, subnet)
+        let DefaultRoute::To(table, Target::InternetGateway(gateway)) = default_route(case, subnet)
         else {
             continue;
         };
@@ -726,7 +720,7 @@ fn closed<'a>(case: &Case<'a>) -> BTreeSet<&'a str> {
         all.insert(nodes.vpc.as_str());
         let way_out = |key: &String| {
             let subnet = case.subnet(key);
-            !subnet.is_some_and(|s| matches!(default_route(case, s), Default::None))
+            !subnet.is_some_and(|s| matches!(default_route(case, s), DefaultRoute::None))
         };
         if nodes.subnets.iter().any(way_out) {
             open.insert(nodes.vpc.as_str());
@@ -741,11 +735,11 @@ fn endpoint_room(case: &Case<'_>) -> Vec<Broken> {
     for (key, count) in case.endpoints_by_subnet().into_values() {
         let Some(subnet) = case.subnet(key) else { continue };
         let (cidr, prefix) = (subnet.cidr, subnet.cidr.prefix_len());
-        let addresses = (1_u64 << (32 - prefix)).saturating_sub(u64::from(subnets::KEPT_BY_AWS));
-        let message = if addresses < count as u64 {
+        let addresses = subnets::usable(prefix) as usize;
+        let message = if addresses < count {
             format!("`{key}` is {cidr}, which has {addresses} addresses for {count} endpoints")
         } else if prefix > ENDPOINT_SUBNET && closed.contains(subnet.vpc.as_str()) {
-            let left = addresses - count as u64;
+            let left = addresses - count;
             format!(
                 "`{key}` is {cidr}, which leaves {left} addresses for further endpoints, and in a \
                  VPC without a way out everything needs one"
@@ -814,7 +808,8 @@ fn main_table(case: &Case<'_>) -> Vec<Broken> {
     let used = nodes.chain(nats).map(String::as_str);
     let used: BTreeSet<&str> = used.chain(endpoints.into_values().map(|(key, _)| key)).collect();
     let silent = used.into_iter().filter_map(|key| Some((key, case.subnet(key)?)));
-    let silent = silent.filter(|(_, subnet)| matches!(table(case, subnet), Table::FreshMain));
+    let silent =
+        silent.filter(|(_, subnet)| matches!(case.topology.table(subnet), Table::FreshMain));
     silent
         .map(|(key, subnet)| {
             let message =
@@ -855,7 +850,7 @@ fn one_way_peering(case: &Case<'_>) -> Vec<Broken> {
     let unread: BTreeSet<&str> = case
         .node_subnets()
         .into_values()
-        .filter(|subnet| matches!(table(case, subnet), Table::Unknown))
+        .filter(|subnet| matches!(case.topology.table(subnet), Table::Unread(_) | Table::Unknown))
         .map(|subnet| subnet.vpc.as_str())
         .collect();
     let names = names_over_peerings(case);

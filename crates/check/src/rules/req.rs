@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spec::{Host, Internet, Remote};
 
-use super::look::{Default, default_route};
+use super::look::{DefaultRoute, default_route};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity::{Error, Info, Warning};
 use crate::proof::{Proof, Verdict};
@@ -61,7 +61,7 @@ fn ways_out(case: &Case<'_>) -> Vec<Broken> {
     let told: BTreeSet<&str> = blocks(case, FORBIDDEN).map(|(_, at)| at).collect();
     let mut nats: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (key, subnet) in case.node_subnets() {
-        if let Default::Route(table, Target::NatGateway(nat)) = default_route(case, subnet)
+        if let DefaultRoute::To(table, Target::NatGateway(nat)) = default_route(case, subnet)
             && !told.contains(nat.as_str())
         {
             nats.entry(nat).or_default().insert(if table.is_empty() { key } else { table });

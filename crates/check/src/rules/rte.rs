@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use facts::regions;
 
-use super::look::{Default, default_route, listed};
+use super::look::{DefaultRoute, default_route, listed};
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity::{Error, Info, Warning};
 use crate::topology::{InternetGateway, NatGateway, Nodes, Reach, Target};
@@ -132,11 +132,11 @@ fn nat_without_way_out(case: &Case<'_>) -> Vec<Broken> {
         let Some(NatGateway { subnet: place }) = nat else { continue };
         let Some(subnet) = case.subnet(place) else { continue };
         let why = match default_route(case, subnet) {
-            Default::None => "whose route table has no default route".to_owned(),
+            DefaultRoute::None => "whose route table has no default route".to_owned(),
             // What lies behind is a matter of other rules.
-            Default::Route(_, Target::InternetGateway(_) | Target::NatGateway(_))
-            | Default::Unknown => continue,
-            Default::Route(table, _) => {
+            DefaultRoute::To(_, Target::InternetGateway(_) | Target::NatGateway(_))
+            | DefaultRoute::Unknown => continue,
+            DefaultRoute::To(table, _) => {
                 format!("and `{table}` does not lead from there to an internet gateway")
             }
         };
@@ -189,7 +189,8 @@ fn nat_among_nodes(case: &Case<'_>) -> Vec<Broken> {
         let Some(subnet) = case.subnet(place) else { continue };
         let message = if nodes.contains(case.identity(place)) {
             format!("`{key}` lies among nodes, in `{place}`")
-        } else if let Default::Route(table, Target::NatGateway(other)) = default_route(case, subnet)
+        } else if let DefaultRoute::To(table, Target::NatGateway(other)) =
+            default_route(case, subnet)
         {
             format!("`{key}` lies in `{place}`, from which `{table}` leads to `{other}`")
         } else {
@@ -205,7 +206,7 @@ fn nat_among_nodes(case: &Case<'_>) -> Vec<Broken> {
 fn single_nat(case: &Case<'_>) -> Vec<Broken> {
     let mut served: BTreeMap<&str, (&str, BTreeSet<&str>)> = BTreeMap::new();
     for subnet in case.node_subnets().into_values() {
-        if let Default::Route(_, Target::NatGateway(nat)) = default_route(case, subnet) {
+        if let DefaultRoute::To(_, Target::NatGateway(nat)) = default_route(case, subnet) {
             let (_, zones) = served.entry(nat).or_insert((&subnet.vpc, BTreeSet::new()));
             zones.insert(&subnet.zone);
         }
@@ -244,7 +245,7 @@ fn s3_through_nat(case: &Case<'_>) -> Vec<Broken> {
     let mut broken = BTreeMap::new();
     for (key, subnet) in case.node_subnets() {
         let Some((endpoint, tables)) = attached.get(case.identity(&subnet.vpc)) else { continue };
-        let Default::Route(table, Target::NatGateway(nat)) = default_route(case, subnet) else {
+        let DefaultRoute::To(table, Target::NatGateway(nat)) = default_route(case, subnet) else {
             continue;
         };
         if tables.contains(case.identity(table)) {
@@ -279,7 +280,7 @@ fn leaves_sight(case: &Case<'_>) -> Vec<Broken> {
     for (name, nodes) in &case.topology.workspaces {
         for key in &nodes.subnets {
             let Some(subnet) = case.subnet(key) else { continue };
-            let Default::Route(table, target) = default_route(case, subnet) else { continue };
+            let DefaultRoute::To(table, target) = default_route(case, subnet) else { continue };
             let (Target::TransitGateway(target) | Target::Other(target) | Target::Peering(target)) =
                 target
             else {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use facts::limits::{GROUP_INGRESS, NETWORK_GROUPS};
 use facts::ports::{self, Ports};
 use spec::Uses;
 
@@ -9,11 +10,6 @@ use super::look::anywhere;
 use super::{Broken, Case, Decided, Rule};
 use crate::finding::Severity::{Error, Info, Warning};
 use crate::topology::{self, Endpoint, GroupRules, Nodes, Peer, Protocol, Reach};
-
-/// How many security groups a network configuration takes.
-const GROUPS: std::ops::RangeInclusive<usize> = 1..=5;
-/// Rules of one direction that AWS lets a group have unless the quota was raised.
-const QUOTA: usize = 60;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -234,14 +230,14 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn group_count(case: &Case<'_>) -> Vec<Broken> {
-    let wrong = case.topology.workspaces.iter().filter(|(_, n)| !GROUPS.contains(&n.groups.len()));
+    let most = NETWORK_GROUPS.limit;
+    let fits = |nodes: &Nodes| (1..=most as usize).contains(&nodes.groups.len());
+    let wrong = case.topology.workspaces.iter().filter(|(_, nodes)| !fits(nodes));
     wrong
         .map(|(name, nodes)| {
             let count = nodes.groups.len();
             let message = format!(
-                "workspace `{name}` has {count} security groups, and Databricks takes {} to {}",
-                GROUPS.start(),
-                GROUPS.end()
+                "workspace `{name}` has {count} security groups, and Databricks takes 1 to {most}"
             );
             Broken::new(name, case.group_place(name), message)
         })
@@ -464,16 +460,18 @@ fn commercial_relay(case: &Case<'_>) -> Vec<Broken> {
 }
 
 fn too_many_rules(case: &Case<'_>) -> Vec<Broken> {
+    // The default of both directions.
+    let quota = GROUP_INGRESS.limit;
     let mut broken = Vec::new();
     for (key, group) in &case.topology.groups {
         let Some(rules) = group.as_ref().and_then(|group| group.rules.as_ref()) else { continue };
         let most = rules.ingress.len().max(rules.egress.len());
-        if most <= QUOTA {
+        if most <= quota as usize {
             continue;
         }
         let way = if rules.ingress.len() == most { "inbound" } else { "outbound" };
         let message = format!(
-            "`{key}` has {most} {way} rules, and AWS lets a group have {QUOTA} unless its quota was \
+            "`{key}` has {most} {way} rules, and AWS lets a group have {quota} unless its quota was \
              raised"
         );
         broken.push(

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Ref;
 use facts::iam::ROOT_BUCKET;
+use facts::limits::STORAGE_CONFIGURATIONS;
 use facts::regions;
 use kinds::aws::bucket::{self, Encryption};
 use kinds::aws::{bucket_policy, role};
@@ -242,8 +243,6 @@ const NON_SELF_ASSUMING: &str = "UC_IAM_ROLE_NON_SELF_ASSUMING: The IAM role for
                                  credential was found to be non self-assuming";
 const KEY_DENIED: &str = "AWS IAM role does not have WRITE, DELETE permissions … not authorized \
                           to perform: kms:GenerateDataKey";
-/// As seen in accounts in 2022.
-const MOST_CONFIGURATIONS: usize = 50;
 
 /// The same at a field of the storage of the workspace.
 fn at(mut broken: Broken, field: &str) -> Broken {
@@ -602,12 +601,12 @@ fn role_elsewhere(case: &Case<'_>) -> Vec<Broken> {
 }
 
 fn many_configurations(case: &Case<'_>) -> Vec<Broken> {
-    let count = case.made.storage.len();
-    if count <= MOST_CONFIGURATIONS {
+    let (count, most) = (case.made.storage.len(), STORAGE_CONFIGURATIONS.limit);
+    if count <= most as usize {
         return Vec::new();
     }
     let message = format!(
-        "this spec makes {count} storage configurations, and accounts took {MOST_CONFIGURATIONS} \
+        "this spec makes {count} storage configurations, and accounts took {most} \
          in 2022"
     );
     vec![Broken::new(&case.spec.name, vec!["workspaces".to_owned()], message)]

@@ -199,11 +199,14 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(graph: &'a Graph, world: &'a World) -> Self {
-        let used = graph.nodes.iter().filter_map(|(address, node)| match &node.role {
-            Role::Used { id, .. } => Some((id.as_str(), address)),
-            Role::Managed { .. } => None,
-        });
-        Reader { graph, world, used: used.collect() }
+        let mut used = BTreeMap::new();
+        for (address, node) in &graph.nodes {
+            if let Role::Used { id, .. } = &node.role {
+                // What is part of an object has its id, and stands behind it: a group and its rules.
+                used.entry(id.as_str()).or_insert(address);
+            }
+        }
+        Reader { graph, world, used }
     }
 
     /// The key of what is referred to by address or, in what was seen, by id.

@@ -79,6 +79,32 @@ pub enum Association {
     Unknown,
 }
 
+/// The route table of a subnet, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Table<'a> {
+    /// The main table of a VPC nobody has given routes to.
+    FreshMain,
+    Known(&'a Key, &'a RouteTable),
+    /// It has this one, which was not read.
+    Unread(&'a Key),
+    /// Nobody knows which.
+    Unknown,
+}
+
+impl Topology {
+    /// The route table of a subnet.
+    pub fn table<'a>(&'a self, subnet: &'a Subnet) -> Table<'a> {
+        match &subnet.table {
+            Association::FreshMain => Table::FreshMain,
+            Association::Unknown => Table::Unknown,
+            Association::Table(key) => match self.route_tables.get(key) {
+                Some(Some(table)) => Table::Known(key, table),
+                _ => Table::Unread(key),
+            },
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteTable {
     pub vpc: Key,

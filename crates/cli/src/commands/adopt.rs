@@ -10,6 +10,7 @@ use engine::{Plan, State, StatePlace, World};
 use spec::{Diagnostic, SourceFile};
 
 use super::apply::{act, with_state};
+use super::events::Events;
 use crate::args::Global;
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
@@ -112,7 +113,7 @@ fn read_back(out: &str, text: &str, adoption: &Adoption) -> Result<String> {
         Err(mistakes) => return Ok(show(&mistakes)),
     };
     if loaded.spec != adoption.spec {
-        return Err(Fail::new(Exit::Error, "bug: the spec as text is not the spec that was meant"));
+        return Err(Fail::bug("the spec as text is not the spec that was meant"));
     }
     let mut found = loaded.explain(blueprint::mistakes(&loaded.spec));
     found.retain(Diagnostic::is_error);
@@ -140,7 +141,7 @@ async fn take_over(place: &StatePlace, plan: &Plan, session: &Session) -> Result
             Fail::new(Exit::Stale, stale)
                 .hint("something was applied in between: run the command again")
         })?;
-        let outcome = act(plan, held, session).await?;
+        let outcome = act(plan, held, session, &Events::default()).await?;
         if outcome.complete() && held.peek(|state| !state.resources.is_empty()) {
             return Ok(Exit::Done);
         }
@@ -152,10 +153,9 @@ async fn take_over(place: &StatePlace, plan: &Plan, session: &Session) -> Result
 }
 
 fn write(out: &std::path::Path, text: &str) -> Result<()> {
-    let cannot =
-        |error| Fail::new(Exit::Error, format!("cannot write `{}`: {error}", out.display()));
     let file = OpenOptions::new().write(true).create_new(true).open(out);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(cannot)
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Fail::file(Exit::Error, "write", out, &error))
 }
 
 /// Ids that are only to be used.

@@ -1,11 +1,16 @@
 //! `dbxctl apply` and `dbxctl destroy`: plan, ask, do.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use engine::{Graph, Holder, OpenState, Outcome, Plan, Run, State, StatePlace, Store};
+use engine::{
+    Graph, Group, Holder, OpenState, Outcome, Plan, Run, RunResult, State, StatePlace, Store,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{Checked, Passed, pass};
+use super::events::{Events, RunEvent};
 use super::plan::{Touched, decide, is_saved, nothing, open, read_world, touched};
 use super::signals::{self, Received};
 use crate::args::Global;
@@ -13,7 +18,13 @@ use crate::exit::{Exit, Fail, Result};
 use crate::render::{self, Progress};
 use crate::setup::{Loaded, Session, Target, connect, holder, kinds, load, sign_in};
 
-pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result {
+pub(crate) struct Options {
+    pub(crate) yes: bool,
+    pub(crate) events: Option<PathBuf>,
+}
+
+pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -> Result {
+    let events = Events::open(options.events.as_deref())?;
     if let [file] = files
         && is_saved(file)
     {
@@ -24,7 +35,7 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
             engine::check_fresh(&saved.plan, held.store).map_err(|stale| Fail::stale(&stale))?;
             let session = connect(&saved.target, &access, None)?;
             // Whoever saved the plan has seen it; that was the question.
-            carry_out(&saved.target, &saved.plan, held, &session).await
+            carry_out(&saved.target, &saved.plan, held, &session, &events).await
         })
         .await;
     }
@@ -38,20 +49,28 @@ pub(crate) async fn run(files: &[PathBuf], yes: bool, global: &Global) -> Result
             graph: &loaded.graph,
             checked: Some((&loaded, passed)),
             verb: "apply",
+            events: &events,
         };
-        plan_and_do(job, held, &session, yes).await
+        plan_and_do(job, held, &session, options.yes).await
     })
     .await
 }
 
-pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Result {
+pub(crate) async fn destroy(files: &[PathBuf], options: &Options, global: &Global) -> Result {
+    let events = Events::open(options.events.as_deref())?;
     let loaded = load(files, global)?;
     let access = sign_in(&loaded.target).await?;
     with_state(&access.state, &holder("dbxctl destroy"), async |held| {
         let session = connect(&loaded.target, &access, Some(&loaded.graph))?;
         let nothing = held.peek(|state| nothing(&loaded, state));
-        let job = Job { target: &loaded.target, graph: &nothing, checked: None, verb: "destroy" };
-        plan_and_do(job, held, &session, yes).await
+        let job = Job {
+            target: &loaded.target,
+            graph: &nothing,
+            checked: None,
+            verb: "destroy",
+            events: &events,
+        };
+        plan_and_do(job, held, &session, options.yes).await
     })
     .await
 }
@@ -59,7 +78,8 @@ pub(crate) async fn destroy(files: &[PathBuf], yes: bool, global: &Global) -> Re
 /// The open state, and what ends the work on it early.
 pub(super) struct Held<'a> {
     pub(super) store: &'a dyn OpenState,
-    cancel: CancellationToken,
+    holder: &'a Holder,
+    pub(super) cancel: CancellationToken,
     signal: Received,
 }
 
@@ -91,6 +111,18 @@ pub(super) async fn with_state(
     work: impl AsyncFnOnce(&Held) -> Result,
 ) -> Result {
     let (cancel, signal) = signals::listen();
+    hold(place, holder, cancel, signal, work).await
+}
+
+/// The same for a run that listens to signals already; `cancel` is cancelled too when the lock is
+/// lost.
+pub(super) async fn hold<T>(
+    place: &StatePlace,
+    holder: &Holder,
+    cancel: CancellationToken,
+    signal: Received,
+    work: impl AsyncFnOnce(&Held) -> Result<T>,
+) -> Result<T> {
     let store = tokio::select! {
         store = place.open(holder, &render::notice) => store?,
         () = cancel.cancelled() => return Err(stopped(&signal)),
@@ -100,7 +132,7 @@ pub(super) async fn with_state(
         lost.cancelled().await;
         stop.cancel();
     });
-    let result = work(&Held { store: store.as_ref(), cancel, signal }).await;
+    let result = work(&Held { store: store.as_ref(), holder, cancel, signal }).await;
     watcher.abort();
     match (result, store.close().await) {
         (result, Ok(())) => result,
@@ -119,10 +151,11 @@ struct Job<'a> {
     /// The spec and what was found of it; none for what only removes.
     checked: Option<(&'a Loaded, Passed)>,
     verb: &'a str,
+    events: &'a Events,
 }
 
 async fn plan_and_do(job: Job<'_>, held: &Held<'_>, session: &Session, yes: bool) -> Result {
-    let Job { target, graph, checked, verb } = job;
+    let Job { target, graph, checked, verb, events } = job;
     let state = held.peek(State::clone);
     let world = held.unless_stopped(read_world(session, graph, &state)).await?;
     let checked = match checked {
@@ -131,27 +164,44 @@ async fn plan_and_do(job: Job<'_>, held: &Held<'_>, session: &Session, yes: bool
     };
     let plan = decide(graph, &state, &world)?;
     if plan.is_empty() {
-        let outcome = act(&plan, held, session).await?;
+        let outcome = act(&plan, held, session, events).await?;
         debug_assert!(outcome.complete(), "bookkeeping makes no calls");
-        render::result(&render::plan(&plan, &Touched::new(), &checked));
+        events.answer(&render::plan(&plan, &Touched::new(), &checked));
         return Ok(Exit::Done);
     }
     let used_by = touched(session, &plan, graph, &state).await?;
     render::note(&render::plan(&plan, &used_by, &checked));
     if !yes {
-        let word = if verb == "destroy" { target.stack.as_str() } else { "yes" };
-        let question = format!("To {verb} this, type `{word}`: ");
+        let word = if verb == "destroy" { target.stack.as_str() } else { consent(&plan) };
+        let question = format!("{}To {verb} this, type `{word}`: ", render::losses(&plan));
         if !held.unless_stopped(render::confirm(question, word.to_owned())).await? {
             return Err(Fail::new(Exit::Error, "not confirmed; nothing was touched"));
         }
     }
-    carry_out(target, &plan, held, session).await
+    carry_out(target, &plan, held, session, events).await
 }
 
-async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Session) -> Result {
-    let outcome = act(plan, held, session).await?;
+/// The word that agrees to a plan: the name of the workspace that loses something which cannot be made
+/// again, the stack's when several do.
+fn consent(plan: &Plan) -> &str {
+    let losers: BTreeSet<&Group> = plan.losses().map(|step| &step.group).collect();
+    match losers.iter().collect::<Vec<_>>().as_slice() {
+        [] => "yes",
+        [Group::Workspace(name) | Group::Shared(name)] => name,
+        _ => &plan.stack,
+    }
+}
+
+async fn carry_out(
+    target: &Target,
+    plan: &Plan,
+    held: &Held<'_>,
+    session: &Session,
+    events: &Events,
+) -> Result {
+    let outcome = act(plan, held, session, events).await?;
     if outcome.complete() {
-        render::result(&held.peek(|state| render::outputs(state, target.sandbox)));
+        events.answer(&held.peek(|state| render::outputs(state, target.sandbox)));
         return Ok(Exit::Done);
     }
     render::note(&render::unfinished(&outcome));
@@ -161,18 +211,77 @@ async fn carry_out(target: &Target, plan: &Plan, held: &Held<'_>, session: &Sess
     Ok(Exit::Partial)
 }
 
-pub(super) async fn act(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Outcome> {
-    let progress = Progress::new(plan.steps.len());
-    let report = |event| progress.event(event);
+pub(super) async fn act(
+    plan: &Plan,
+    held: &Held<'_>,
+    session: &Session,
+    events: &Events,
+) -> Result<Outcome> {
+    let (kinds, settings) = (kinds(), session.settings);
+    let estimate = held.peek(|state| engine::estimate(plan, state, kinds, settings.parallel));
+    events.run(&RunEvent::RunStarted {
+        stack: plan.stack.clone(),
+        plan_sha256: plan.sha256(),
+        steps: plan.steps.len(),
+        estimate_seconds: estimate.seconds,
+    });
+    let progress = Progress::new(plan, &estimate);
+    let report = |event| {
+        events.step(&event);
+        progress.event(&event);
+    };
     let run = Run {
-        kinds: kinds(),
+        kinds,
         cloud: session.cloud.as_ref(),
         store: held.store,
         report: &report,
         cancel: held.cancel.clone(),
-        settings: session.settings,
+        settings,
     };
-    let outcome = engine::apply(plan, &run).await;
+    let started = Instant::now();
+    let outcome = engine::apply_as(held.holder, plan, &run).await;
     progress.finish();
+    let counts = |o: &Outcome| (o.result(), o.done, o.failures.len(), o.skipped.len());
+    let (result, done, failed, skipped) =
+        outcome.as_ref().map_or((RunResult::Failed, 0, 0, 0), counts);
+    let seconds = started.elapsed().as_secs_f64();
+    events.run(&RunEvent::RunEnded { result, done, failed, skipped, seconds });
     Ok(outcome?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan(steps: &[(&str, &str, bool)]) -> Plan {
+        let step = |(index, (action, workspace, precious)): (usize, &(&str, &str, bool))| {
+            json!({
+                "step": index + 1, "action": action, "address": format!("aws.bucket/{workspace}.root"),
+                "group": { "workspace": workspace }, "after": [], "id": "acme-root", "props": null,
+                "needs": [], "generation": 1, "precious": precious, "changes": [],
+            })
+        };
+        let steps: Vec<_> = steps.iter().enumerate().map(step).collect();
+        let plan = json!({
+            "format": 1, "written_by": "test", "stack": "analytics", "lineage": "l", "serial": 1,
+            "graph_sha256": "", "steps": steps, "unchanged": 0, "moved": [], "related": [],
+        });
+        serde_json::from_value(plan).expect("a plan")
+    }
+
+    #[test]
+    fn what_is_lost_is_agreed_to_by_name() {
+        let cases: [(&[_], _); 5] = [
+            (&[("create", "wk1", true), ("delete", "wk1", false)], "yes"),
+            (&[("update", "wk1", true)], "yes"),
+            (&[("delete", "wk1", true), ("delete", "wk1", true)], "wk1"),
+            (&[("replace", "wk1", true)], "wk1"),
+            (&[("delete", "wk1", true), ("delete", "wk2", true)], "analytics"),
+        ];
+        for (steps, word) in cases {
+            assert_eq!(consent(&plan(steps)), word, "{steps:?}");
+        }
+    }
 }

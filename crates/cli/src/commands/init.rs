@@ -18,7 +18,7 @@ pub(crate) fn run(template: Template, out: &Path) -> Result {
     // The schema lies beside the examples; a spec elsewhere gets its own with `dbxctl schema spec`.
     let text = text.replace("$schema=../schemas/spec.schema.json", "$schema=spec.schema.json");
     let path = out.display();
-    let cannot = |error| Fail::new(Exit::Error, format!("cannot write `{path}`: {error}"));
+    let cannot = |error: std::io::Error| Fail::file(Exit::Error, "write", out, &error);
     let file = OpenOptions::new().write(true).create_new(true).open(out);
     let mut file = file.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {

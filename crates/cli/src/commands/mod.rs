@@ -3,9 +3,14 @@
 mod adopt;
 mod apply;
 mod check;
+mod events;
+mod explain;
 mod graph;
+mod history;
 mod init;
+mod man;
 mod plan;
+mod reconcile;
 mod schema;
 mod show;
 mod signals;
@@ -14,6 +19,7 @@ mod validate;
 mod whoami;
 
 pub(crate) use check::{Accepted, Checked, Warning};
+pub(crate) use history::History;
 pub(crate) use plan::{PlanFile, Touched};
 
 use clap::CommandFactory;
@@ -57,8 +63,17 @@ pub(crate) async fn run(args: Args) -> Result {
             };
             plan::run(&specs.files, &options, &global).await
         }
-        Command::Apply { specs, yes } => apply::run(&specs.files, yes, &global).await,
-        Command::Destroy { specs, yes } => apply::destroy(&specs.files, yes, &global).await,
+        Command::Apply { specs, yes, events } => {
+            let options = apply::Options { yes, events: events.to };
+            apply::run(&specs.files, &options, &global).await
+        }
+        Command::Destroy { specs, yes, events } => {
+            let options = apply::Options { yes, events: events.to };
+            apply::destroy(&specs.files, &options, &global).await
+        }
+        Command::History { specs, format, durations } => {
+            history::run(&specs.files, format, durations, &global).await
+        }
         Command::Adopt {
             workspaces,
             name,
@@ -82,13 +97,16 @@ pub(crate) async fn run(args: Args) -> Result {
             };
             adopt::run(options, &global).await
         }
+        Command::Explain { what, specs } => explain::run(&what, &specs.files, &global).await,
         Command::Show { plan: Some(path), format, length, .. } => {
             show::plan(&path, format.unwrap_or(ShowFormat::Human), length).await
         }
         Command::Show { plan: None, specs, .. } => show::outputs(&specs.files, &global).await,
         Command::State { command } => state::run(command, &global).await,
+        Command::Reconcile(options) => reconcile::run(&options, &global).await,
         Command::Schema { of } => schema::run(of),
         Command::Whoami { specs } => whoami::run(&specs.files, &global).await,
+        Command::Man { out } => man::run(out.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "dbxctl", &mut script);

@@ -145,6 +145,7 @@ pub(crate) async fn read_world(session: &Session, graph: &Graph, state: &State) 
             longest.as_secs() + 1
         ));
     }
+    let _reading = render::Reading::begin(&format!("reading {} resources", graph.nodes.len()));
     Ok(engine::refresh(graph, state, kinds(), session.cloud.as_ref(), session.settings).await?)
 }
 
@@ -200,9 +201,7 @@ pub(crate) fn json(file: &PlanFile) -> String {
 }
 
 fn save(path: &Path, file: &PlanFile) -> Result<()> {
-    let cannot = |error: std::io::Error| {
-        Fail::new(Exit::Error, format!("cannot write `{}`: {error}", path.display()))
-    };
+    let cannot = |error: std::io::Error| Fail::file(Exit::Error, "write", path, &error);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
     temporary.write_all(json(file).as_bytes()).map_err(cannot)?;
@@ -212,9 +211,8 @@ fn save(path: &Path, file: &PlanFile) -> Result<()> {
 
 /// Reads a saved plan.
 pub(crate) fn open(path: &Path) -> Result<PlanFile> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Fail::new(Exit::Error, format!("cannot read `{}`: {error}", path.display()))
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Fail::file(Exit::Error, "read", path, &error))?;
     serde_json::from_str(&text).map_err(|error| {
         Fail::new(Exit::Error, format!("`{}` is not a saved plan: {error}", path.display()))
             .hint("make one with `dbxctl plan --out FILE`")

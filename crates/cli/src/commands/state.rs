@@ -131,7 +131,7 @@ async fn rebuild(loaded: &Loaded) -> Result {
 async fn push(place: &StatePlace, file: &Path, force: bool) -> Result<()> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Fail::new(Exit::Error, format!("cannot read `{name}`: {error}")))?;
+        .map_err(|error| Fail::file(Exit::Error, "read", file, &error))?;
     let state = engine::parse_state(&name, &text)?;
     let open = place.open(&holder("dbxctl state push"), &render::notice).await?;
     let pushed = engine::push(open.as_ref(), state, force);

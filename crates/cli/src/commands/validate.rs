@@ -9,8 +9,8 @@ use crate::{render, setup};
 pub(crate) fn run(files: &[PathBuf], effective: bool, global: &Global) -> Result {
     let loaded = setup::load(files, global)?;
     if effective {
-        let text = serde_json::to_string_pretty(&loaded.written.spec.effective())
-            .map_err(|error| Fail::new(Exit::Error, format!("bug: {error}")))?;
+        let text =
+            serde_json::to_string_pretty(&loaded.written.spec.effective()).map_err(Fail::bug)?;
         render::result(&format!("{text}\n"));
     } else {
         render::result(&format!(

@@ -12,7 +12,7 @@ pub(crate) async fn run(files: &[PathBuf], global: &Global) -> Result {
         render::result("the sandbox: no account, no credentials\n");
         return Ok(Exit::Done);
     }
-    let clients = setup::clients(&target).await?;
+    let clients = setup::clients(&target, std::sync::Arc::new(())).await?;
     let identity = clients.aws.identity().await?;
     let mut text = format!(
         "AWS         {} in account {}, {}\n",

@@ -6,6 +6,7 @@ use check::proof::{Hop, Proof, Step, Verdict, Via};
 use check::{Capacity, Finding, Limit, Location, Report, Severity, VpcRoom, WorkspaceRoom};
 use spec::Spec;
 
+use super::text::{cut, wrapped};
 use super::{Ink, paint, style};
 
 /// A report and what is needed to show it.
@@ -516,14 +517,6 @@ fn short(spec: &Spec, subnet: &str) -> String {
     }
 }
 
-/// At most so many characters.
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
 /// How many nodes one workspace has room for.
 fn nodes(spec: &Spec, room: &WorkspaceRoom) -> String {
     if room.zones.is_empty() {
@@ -629,26 +622,6 @@ fn step(step: Step) -> &'static str {
         Step::Policy => "policy",
         Step::Service => "service",
     }
-}
-
-/// Text in lines of the width of the screen, indented; the label stands before the first one.
-fn wrapped(indent: &str, label: &str, text: &str) -> String {
-    let room = style().width.saturating_sub(indent.len() + label.len()).max(20);
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    let line = |(index, line): (usize, &String)| match index {
-        0 => format!("{indent}{label}{line}\n"),
-        _ => format!("{indent}{:1$}{line}\n", "", label.len()),
-    };
-    lines.iter().enumerate().map(line).collect()
 }
 
 #[cfg(test)]
@@ -765,7 +738,11 @@ workspaces:
 
     #[test]
     fn a_report_is_readable_in_80_columns() {
-        let _ = crate::render::STYLE.set(crate::render::Style { color: false, width: 80 });
+        let _ = crate::render::STYLE.set(crate::render::Style {
+            color: false,
+            width: 80,
+            screen: true,
+        });
         let (loaded, report) = (loaded(), report());
         let locate = |pointer: &str| {
             let place = loaded.places.find(pointer)?;

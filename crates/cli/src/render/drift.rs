@@ -2,6 +2,7 @@
 
 use engine::{Plan, Step};
 
+use super::text::flowed;
 use super::{Ink, paint, plan};
 
 /// The answer of `plan --drift-only`.
@@ -14,7 +15,8 @@ pub(crate) fn drift(plan: &Plan) -> String {
     }
     let steps: Vec<&Step> = plan.steps.iter().collect();
     let count = steps.len();
-    format!("{}Drift: {count} resources are not as they were last applied.\n", section(&steps))
+    let count = format!("Drift: {count} resources are not as they were last applied.\n");
+    flowed(&(section(&steps) + &count))
 }
 
 /// A section of the plan with the steps that only put back what was changed; empty without any.

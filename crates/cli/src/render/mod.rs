@@ -3,13 +3,19 @@
 
 mod adopt;
 mod check;
+mod difference;
 mod drift;
+mod explain;
+mod history;
+mod log;
 mod markdown;
 mod outputs;
 mod plan;
 mod progress;
 mod rules;
 mod terraform;
+mod text;
+mod tree;
 
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
@@ -27,10 +33,13 @@ pub(crate) use adopt::{adoption, misfits};
 pub(crate) use check::tests as sample;
 pub(crate) use check::{Chosen, View, counted, severity};
 pub(crate) use drift::drift;
+pub(crate) use explain::{Effects, Found, Here, Object, Places, Subject, Written, explained};
+pub(crate) use history::{durations, history};
+pub(crate) use log::{About, about, log, log_as};
 pub(crate) use markdown::{Review, refused};
 pub(crate) use outputs::outputs;
-pub(crate) use plan::plan;
-pub(crate) use progress::Progress;
+pub(crate) use plan::{losses, plan};
+pub(crate) use progress::{Progress, Reading};
 pub(crate) use rules::rules;
 pub(crate) use terraform::terraform;
 
@@ -40,7 +49,12 @@ pub(crate) struct Style {
     pub(crate) color: bool,
     /// Columns.
     pub(crate) width: usize,
+    /// Whether a person looks at it: long lines are broken, long lists folded.
+    pub(crate) screen: bool,
 }
+
+/// Columns where nobody says how many there are.
+const WIDTH: usize = 100;
 
 static STYLE: OnceLock<Style> = OnceLock::new();
 
@@ -54,12 +68,15 @@ pub(crate) fn configure(global: &Global) {
             allowed && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
         }
     };
-    let width = environment("COLUMNS").and_then(|c| c.parse().ok()).unwrap_or(100);
-    let _ = STYLE.set(Style { color, width });
+    let given = environment("COLUMNS").and_then(|columns| columns.parse().ok());
+    let terminal = || console::Term::stdout().size_checked().map(|(_, columns)| columns.into());
+    let columns: Option<usize> = given.or_else(terminal);
+    let (width, screen) = (columns.unwrap_or(WIDTH), columns.is_some());
+    let _ = STYLE.set(Style { color, width, screen });
 }
 
 pub(crate) fn style() -> Style {
-    STYLE.get().copied().unwrap_or(Style { color: false, width: 100 })
+    STYLE.get().copied().unwrap_or(Style { color: false, width: WIDTH, screen: false })
 }
 
 /// Colours that add to the meaning of a text, never carry it alone.
@@ -94,7 +111,13 @@ pub(crate) fn result(text: &str) {
 
 /// Something beside the result.
 pub(crate) fn note(text: &str) {
-    eprintln!("{}", text.trim_end());
+    if !log::takes(text) {
+        to_stderr(text.trim_end());
+    }
+}
+
+fn to_stderr(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Something about the state that people should know.
@@ -188,16 +211,18 @@ fn advice(error: &StepError) -> &'static str {
         StepError::Deadline { .. } => {
             "see what the service's console says; the next apply goes on waiting"
         }
-        StepError::Broken(_) => "see the service's message above",
+        StepError::Broken(_) => {
+            "mend what the message names, then run the same command again: it is tried anew"
+        }
         StepError::DidNotConverge(_) => {
-            "the service accepted the change without doing it; please report this"
+            "the service accepts the change without making it: see its console for a reason"
         }
         StepError::PlanOutdated(_) => {
             "somebody changed it after the plan was made: run the command again"
         }
         StepError::Ambiguous(_) => "delete the one that is not in use",
         StepError::Foreign(_) => "give it another name in the spec, or use it by its id",
-        StepError::Bug(_) => "please report this",
+        StepError::Bug(_) => "please report this, with the plan that shows it",
         StepError::State(StateError::Lost { .. }) => {
             "wait until the other run has ended, then run the same command again"
         }
@@ -221,14 +246,16 @@ pub(crate) fn advice_on(class: Class) -> &'static str {
         Class::Throttled | Class::Transient => {
             "the service is slow, down, or not reached: check the network, and try again later"
         }
-        Class::NotFound | Class::Other => "see the service's message above",
+        Class::NotFound | Class::Other => {
+            "look up the service's message; its support can find the request by its id"
+        }
     }
 }
 
 /// Asks until a line is typed; only `word` agrees. Others go on meanwhile.
 pub(crate) async fn confirm(question: String, word: String) -> Result<bool> {
     let asked = tokio::task::spawn_blocking(move || ask(&question, &word)).await;
-    asked.unwrap_or_else(|error| Err(Fail::new(Exit::Error, format!("bug: {error}"))))
+    asked.unwrap_or_else(|error| Err(Fail::bug(error)))
 }
 
 fn ask(question: &str, word: &str) -> Result<bool> {

@@ -11,11 +11,17 @@ use kinds::users::User;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
+use super::difference::laid_out;
+use super::text::flowed;
 use super::{Ink, paint, style};
 use crate::commands::{Accepted, Checked, Touched};
 
 /// The whole plan as text: headlines with their steps, everything else by group, the figures.
 pub(crate) fn plan(plan: &Plan, used_by: &Touched, checked: &Checked) -> String {
+    flowed(&whole(plan, used_by, checked))
+}
+
+fn whole(plan: &Plan, used_by: &Touched, checked: &Checked) -> String {
     let notes = notes(plan) + &accepted(&checked.accepted) + &room(&checked.room);
     if plan.is_empty() {
         return format!(
@@ -174,6 +180,21 @@ pub(super) fn workspaces_replaced(plan: &Plan) -> usize {
     plan.steps.iter().filter(replaced).count()
 }
 
+/// What a plan takes away for good, before people are asked; empty when it takes nothing.
+pub(crate) fn losses(plan: &Plan) -> String {
+    let loss = |step: &Step| {
+        let id = step.id.as_deref().unwrap_or("-");
+        let what = match (step.address.kind(), step.empties) {
+            ("databricks.workspace", _) => "with its notebooks, jobs, queries and settings",
+            (_, true) => "with every object and version in it",
+            (_, false) => "which must be empty by then",
+        };
+        format!("  {}  {id}, {what}\n", paint(Ink::Red, step.address.as_str()))
+    };
+    let lines: String = plan.losses().map(loss).collect();
+    if lines.is_empty() { lines } else { flowed(&format!("Lost for good:\n{lines}")) }
+}
+
 /// One step with its changes; `number` stands before it.
 pub(super) fn step(step: &Step, number: &str) -> String {
     let margin = " ".repeat(number.len());
@@ -190,7 +211,7 @@ pub(super) fn step(step: &Step, number: &str) -> String {
     };
     let mut head = format!("{number}{} {}", paint(ink, &format!("{symbol:>3}")), step.address);
     if step.action == Action::Create {
-        let room = style().width.saturating_sub(step.address.as_str().len() + 8);
+        let room = style().width.saturating_sub(number.len() + step.address.as_str().len() + 6);
         let brief = essentials(&step.props, room);
         if !brief.is_empty() {
             head += &format!("  {}", paint(Ink::Dim, &brief));
@@ -255,7 +276,8 @@ fn change(change: &PlannedChange) -> String {
     match lines.as_slice() {
         [line @ Line::Field { .. }] => format!("      {}  {why}{forces}\n", line.painted()),
         lines => {
-            let lines = lines.iter().map(|line| format!("        {}\n", line.painted()));
+            let lines = laid_out(lines);
+            let lines = lines.iter().map(|line| format!("        {line}\n"));
             format!("      {}:  {why}{forces}\n{}", change.field, lines.collect::<String>())
         }
     }
@@ -294,7 +316,7 @@ pub(super) enum Line {
 }
 
 impl Line {
-    fn painted(&self) -> String {
+    pub(super) fn painted(&self) -> String {
         match self {
             Line::Field { path, before, after } => {
                 format!("{path}: {} → {}", pretty(before), pretty(after))
@@ -359,7 +381,8 @@ fn is_short(value: &Value) -> bool {
     serde_json::to_string(value).is_ok_and(|text| text.len() <= 110)
 }
 
-fn long(value: &Value) -> String {
+/// A value as a document of several lines.
+pub(super) fn long(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
@@ -397,7 +420,8 @@ pub(super) fn pretty(value: &Value) -> String {
     }
 }
 
-fn spell_out(value: &Value) -> Value {
+/// The value with words in the place of references.
+pub(super) fn spell_out(value: &Value) -> Value {
     if let Some(output) = as_output(value) {
         let (address, field) = (output.address, output.field);
         return Value::String(format!("(known after apply: {address} {field})"));
@@ -413,7 +437,7 @@ fn spell_out(value: &Value) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::{Line, differences};
+    use super::*;
 
     #[test]
     fn differences_are_told_in_the_shortest_way_that_is_clear() {
@@ -431,9 +455,68 @@ mod tests {
         let mut all = String::new();
         for (name, before, after) in cases {
             let lines = differences("field", &before, &after);
-            let lines: Vec<String> = lines.iter().map(Line::painted).collect();
-            all += &format!("# {name}\n{}\n\n", lines.join("\n"));
+            all += &format!("# {name}\n{}\n\n", laid_out(&lines).join("\n"));
         }
         insta::assert_snapshot!(all);
+    }
+
+    /// A plan with everything that gets long: a policy, rules, reasons, names.
+    fn sample() -> Plan {
+        let policy = |bucket: &str| {
+            json!({ "statements": [{
+                "sid": "Root", "allow": true, "principals": ["arn:aws:iam::414351767826:root"],
+                "actions": ["s3:DeleteObject", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket"],
+                "resources": [format!("arn:aws:s3:::{bucket}"), format!("arn:aws:s3:::{bucket}/*")],
+            }]})
+        };
+        let rule =
+            |port: u32| json!({ "protocol": "tcp", "from": port, "to": port, "peer": "itself" });
+        let rules: Vec<Value> = (8443..8463).map(rule).collect();
+        let change = |field: &str, before: Value, after: Value| json!({ "field": field, "effect": "update", "before": before, "after": after, "why": "spec" });
+        let step = |number: usize,
+                    action: &str,
+                    address: &str,
+                    group: &str,
+                    changes: Vec<Value>| {
+            json!({
+                "step": number, "action": action, "address": address, "group": { "workspace": group },
+                "after": [], "id": "vpce-02bba48a3755eeb14", "props": null, "needs": [],
+                "generation": 1, "precious": action == "delete", "changes": changes,
+            })
+        };
+        let plan = json!({
+            "format": 1, "written_by": "test", "stack": "analytics", "lineage": "l", "serial": 1,
+            "graph_sha256": "", "unchanged": 3, "moved": [], "related": [],
+            "headlines": [{
+                "title": "wk1: its nodes move to other subnets", "subjects": [], "steps": [1],
+                "impacts": [{ "impact": "compute_stops", "words": "all clusters, pools and warehouses in its subnets must be stopped before, and start again in the new ones" }],
+                "because": ["the spec asks for another `cidr` of aws.subnet/wk1.ap-northeast-1a, aws.subnet/wk1.ap-northeast-1c"],
+            }],
+            "steps": [
+                step(1, "update", "aws.vpc_endpoint/shared.s3", "wk1", vec![
+                    change("route_tables", json!(["rtb-0"]), json!(["rtb-1"])),
+                ]),
+                step(2, "update", "aws.bucket_policy/wk1.root", "wk1", vec![
+                    change("policy", policy("acme-wk1-root"), policy("acme-wk1-moved")),
+                ]),
+                step(3, "update", "aws.security_group_rules/wk1.nodes", "wk1", vec![
+                    change("ingress", json!([]), Value::Array(rules)),
+                    change("egress", json!("a sentence of many words that goes on and on until it is too long"), json!("the same in fewer words")),
+                ]),
+                step(4, "delete", "databricks.workspace/wk2-with-a-long-name-of-its-own", "wk2", vec![]),
+            ],
+        });
+        serde_json::from_value(plan).expect("a plan")
+    }
+
+    #[test]
+    fn a_plan_is_readable_in_80_columns() {
+        use crate::render::{STYLE, Style};
+        let _ = STYLE.set(Style { color: false, width: 80, screen: true });
+        let plan = sample();
+        let text = super::plan(&plan, &Touched::new(), &Checked::default()) + &super::losses(&plan);
+        let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{long:#?}");
+        insta::assert_snapshot!(text);
     }
 }

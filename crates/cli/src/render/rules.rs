@@ -41,7 +41,7 @@ pub(crate) fn rules(all: impl Iterator<Item = &'static Rule>) -> String {
     text
 }
 
-fn decided(decided: &Decided) -> (&'static str, &'static str) {
+pub(super) fn decided(decided: &Decided) -> (&'static str, &'static str) {
     match decided {
         Decided::Here(_) => ("check", ""),
         Decided::Proof => ("proof", ""),

@@ -23,7 +23,7 @@ pub(crate) use retry::{Pauses, left_of};
 use crate::event::{Event, Report};
 use crate::plan::{PLAN_FORMAT, Plan, Step};
 use crate::refresh::field_of;
-use crate::state::{Entry, Move, State, StateError, Store};
+use crate::state::{Ended, Entry, Holder, Move, PastRun, RunResult, State, StateError, Store};
 use crate::value::{Address, Output};
 use crate::world::{Cloud, Kinds};
 
@@ -77,6 +77,17 @@ impl Outcome {
     pub fn complete(&self) -> bool {
         self.failures.is_empty() && self.skipped.is_empty() && !self.interrupted
     }
+
+    /// What came of it.
+    pub fn result(&self) -> RunResult {
+        match self {
+            all if all.complete() => RunResult::Complete,
+            Outcome { interrupted: true, failures, .. } if failures.is_empty() => {
+                RunResult::Interrupted
+            }
+            _ => RunResult::Failed,
+        }
+    }
 }
 
 /// A step that failed for good.
@@ -97,9 +108,9 @@ pub enum StepError {
     Broken(String),
     #[error("it accepts changes but does not show them: {}", .0.join("; "))]
     DidNotConverge(Vec<String>),
-    #[error("it is not as the plan saw it ({}); plan again", .0.join(", "))]
+    #[error("it is not as the plan saw it ({})", .0.join(", "))]
     PlanOutdated(Vec<String>),
-    #[error("more than one object carries its mark: {}", .0.join(", "))]
+    #[error("more than one object carries its mark: `{}`", .0.join("`, `"))]
     Ambiguous(Vec<String>),
     #[error("`{0}` exists already and was not made by this stack")]
     Foreign(String),
@@ -150,6 +161,29 @@ pub fn fresh(plan: &Plan, state: &State) -> Result<(), Stale> {
         return Err(Stale::Serial { plan: plan.serial, state: state.serial });
     }
     Ok(())
+}
+
+/// Carries out the plan as [`apply`] does, and has the state remember who did it and what came of it.
+///
+/// # Errors
+/// As [`apply`], and when the beginning cannot be saved: then nothing has been touched.
+pub async fn apply_as(holder: &Holder, plan: &Plan, run: &Run<'_>) -> Result<Outcome, StateError> {
+    // Bookkeeping alone is no run, and a saved plan stays fresh when nothing is begun.
+    if plan.steps.is_empty() || run.cancel.is_cancelled() {
+        return apply(plan, run).await;
+    }
+    run.store.append(Entry::Began { run: PastRun::begins(holder, plan, now()) }).await?;
+    let outcome = apply(plan, run).await?;
+    let ended = Ended {
+        at: now(),
+        result: outcome.result(),
+        done: outcome.done,
+        failed: outcome.failures.len(),
+        skipped: outcome.skipped.len(),
+    };
+    // What was done counts; a state that cannot be written any more says so when it is closed.
+    let _ = run.store.append(Entry::Ended { owner: holder.owner.clone(), ended }).await;
+    Ok(outcome)
 }
 
 /// Carries out the plan's steps.

@@ -260,7 +260,7 @@ impl<'a> Pass<'a> {
                 let ids: Vec<&str> = several.iter().map(|f| f.id().as_str()).collect();
                 self.problem(
                     &address,
-                    format!("more than one object carries its mark: {}", ids.join(", ")),
+                    format!("more than one object carries its mark: `{}`", ids.join("`, `")),
                     Some("delete those that are not in use, or remove their `dbxctl:` tags"),
                 );
             }

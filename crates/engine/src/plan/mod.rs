@@ -288,6 +288,12 @@ impl Plan {
         }
     }
 
+    /// The steps that delete what cannot be made again.
+    pub fn losses(&self) -> impl Iterator<Item = &Step> {
+        let takes = |step: &&Step| matches!(step.action, Action::Delete | Action::Replace);
+        self.steps.iter().filter(|step| step.precious).filter(takes)
+    }
+
     /// Whether there is nothing to do. Bookkeeping does not count, unless somebody asked for it.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.moved.is_empty() && self.left().next().is_none()

@@ -13,7 +13,7 @@ pub enum StateError {
     #[error("`{place}` is damaged at line {line}: {message}; nothing was changed")]
     Corrupt { place: String, line: usize, message: String },
     #[error(
-        "`{place}` has format {found}, this version reads up to {FORMAT}: it was written by {written_by}; use that version or a newer one"
+        "`{place}` has format {found}, this version reads up to {FORMAT}: it was written by {written_by}"
     )]
     Newer { place: String, found: u64, written_by: String },
     #[error("`{place}` is the state of stack `{found}`, not of `{wanted}`")]

@@ -127,3 +127,59 @@ fn push<T>(all: &mut Vec<T>, new: T, limit: usize) {
     let too_many = all.len().saturating_sub(limit);
     all.drain(..too_many);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Entry;
+    use crate::value::Address;
+
+    fn run(owner: &str) -> PastRun {
+        PastRun {
+            owner: owner.to_owned(),
+            command: "dbxctl apply".to_owned(),
+            host: "here".to_owned(),
+            pid: 1,
+            run_url: None,
+            plan_sha256: String::new(),
+            steps: 1,
+            started: Timestamp::UNIX_EPOCH,
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn only_the_last_runs_and_durations_are_kept() {
+        let mut state = State::new("s", "l".into());
+        for n in 0..100u32 {
+            state.apply(&Entry::Began { run: run(&n.to_string()) });
+            let took = Some(Took { action: Action::Delete, seconds: f64::from(n) });
+            state.apply(&Entry::Removed { address: Address::new("t.a", "x"), id: None, took });
+        }
+        let owners: Vec<&str> = state.runs.iter().map(|run| run.owner.as_str()).collect();
+        assert_eq!((owners.len(), owners[0], owners[RUNS - 1]), (RUNS, "50", "99"));
+        let seconds = state.durations_of("t.a", Action::Delete);
+        assert_eq!((seconds.len(), seconds[0], seconds[SAMPLES - 1]), (SAMPLES, 85.0, 99.0));
+        assert!(state.durations_of("t.a", Action::Create).is_empty());
+    }
+
+    #[test]
+    fn an_end_belongs_to_its_own_run() {
+        let mut state = State::new("s", "l".into());
+        for owner in ["died", "ended"] {
+            state.apply(&Entry::Began { run: run(owner) });
+        }
+        let ended = Ended {
+            at: Timestamp::UNIX_EPOCH,
+            result: RunResult::Complete,
+            done: 1,
+            failed: 0,
+            skipped: 0,
+        };
+        for owner in ["ended", "unknown"] {
+            state.apply(&Entry::Ended { owner: owner.to_owned(), ended: ended.clone() });
+        }
+        let ends: Vec<bool> = state.runs.iter().map(|run| run.ended.is_some()).collect();
+        assert_eq!(ends, [false, true]);
+    }
+}
