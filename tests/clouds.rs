@@ -401,7 +401,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "says where the test environment's python is")]
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     match std::env::var_os("DBXCTL_TEST_PYTHON") {
         Some(python) => python.into(),
         None => top().join(".venv/bin/python"),

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::clouds::{examples, top};
+use crate::clouds::{examples, finish, python, top};
 use crate::sandbox::{Stack, spec};
 
 /// The default of `--max-chars`, and the least of what the hosts take.
@@ -41,7 +42,7 @@ fn whole(comment: &str) {
     assert_eq!((fence, open), (None, 0), "{comment}");
 }
 
-/// What differs from run to run: ids of objects, and the hash they go into.
+/// Without what differs from run to run: ids of objects, the hash they go into, and durations.
 fn settled(stack: &Stack, spec: &str, comment: &str) -> String {
     let mut text = comment.to_owned();
     let mut ids: Vec<(String, String)> = stack.list(spec);
@@ -54,11 +55,16 @@ fn settled(stack: &Stack, spec: &str, comment: &str) -> String {
         let (_, after) = after.split_at(12);
         text = format!("{before}\nPlan `…{after}");
     }
+    if let Some((before, after)) = text.split_once(" · about ") {
+        let (_, after) = after.split_once("**").expect("the line is bold");
+        text = format!("{before} · about …**{after}");
+    }
     text.replace(&format!("{}/", stack.folder.path().display()), "")
 }
 
 /// Compares with the file of that name in `tests/comments`; `UPDATE_GOLDEN=1` writes what is shown now.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "the switch that writes what is compared")]
 fn golden(name: &str, comment: &str) {
     let path = top().join("tests/comments").join(format!("{name}.md"));
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
@@ -239,4 +245,36 @@ fn terraform_sees_what_happens() {
     let plan = plan.to_str().expect("a plain name");
     stack.run(&["apply", &file, "--yes"], 0);
     stack.run(&["show", plan, "--format", "terraform-json"], 5);
+}
+
+/// What a policy written for Terraform denies of the plan.
+fn denied(stack: &Stack, plan: &Value) -> Vec<String> {
+    let file = stack.write("terraform.json", plan);
+    let mut command = Command::new(python());
+    let folder = top().join("tests/policy");
+    command.arg("-B").args([folder.join("evaluate.py"), folder.join("terraform.rego")]).arg(file);
+    let told = finish(command).expect(0).stdout;
+    serde_json::from_str(&told).expect("a list of words")
+}
+
+/// A policy engine that knows nothing of dbxctl reads its plans as Terraform's.
+#[test]
+fn policies_for_terraform_work_unmodified() {
+    for example in ["closed-network", "shared-vpc", "managed-vpc"] {
+        let stack = Stack::new("instant");
+        let file = format!("examples/{example}.yaml");
+        let wanted: &[&str] = match example {
+            "managed-vpc" => &["databricks_mws_workspaces.wk1 has a network that Databricks makes"],
+            _ => &[],
+        };
+        assert_eq!(denied(&stack, &terraform(&stack, &[&file])), wanted, "{example}");
+    }
+    let stack = Stack::new("instant");
+    let file = stack.write("spec.json", &spec(&["wk1"]));
+    stack.run(&["apply", &file, "--yes"], 0);
+    assert_eq!(denied(&stack, &terraform(&stack, &[&file])), [""; 0]);
+    let gone = denied(&stack, &terraform(&stack, &[&file, "--destroy"]));
+    let wanted =
+        ["aws_s3_bucket.wk1 would be deleted", "databricks_mws_workspaces.wk1 would be deleted"];
+    assert_eq!(gone, wanted);
 }

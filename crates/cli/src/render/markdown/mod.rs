@@ -117,7 +117,14 @@ impl Review<'_> {
         let mut title: Vec<String> = [(false, "deleted"), (true, "replaced")]
             .into_iter()
             .filter_map(|(replaced, verb)| {
-                Some(format!("{} {verb}, with all it holds.", told(&lost(plan, replaced))?))
+                let lost = lost(plan, replaced);
+                let words: Vec<String> = lost.iter().map(|(what, n)| many(*n, what)).collect();
+                let (is, it_holds) = match lost.values().sum() {
+                    0 => return None,
+                    1_usize => ("is", "it holds"),
+                    _ => ("are", "they hold"),
+                };
+                Some(format!("{} {is} {verb}, with all {it_holds}.", words.join(" and ")))
             })
             .collect();
         title.extend(hits.iter().map(|impact| match impact {
@@ -216,6 +223,8 @@ impl Review<'_> {
 
     /// Who stands on what is changed.
     fn users(&self) -> Block {
+        /// Objects that are listed at once.
+        const FEW: usize = 4;
         let mut objects: BTreeMap<Vec<&User>, Vec<&str>> = BTreeMap::new();
         for (address, users) in &self.file.used_by {
             objects.entry(users.iter().collect()).or_default().push(address.as_str());
@@ -237,13 +246,18 @@ impl Review<'_> {
         };
         let rows: Vec<[String; 2]> = objects.iter().map(row).collect();
         let body = table(["Workspace", "What is changed under it"], &rows);
-        let body = details(&many(self.file.used_by.len(), "object"), false, &body);
+        let count = self.file.used_by.len();
+        let body = match count {
+            0..=FEW => body,
+            _ => details(&many(count, "object"), false, &body),
+        };
         let full = format!("{title}\n\n{body}");
         Block::fixed(String::new()).or(Worth::Users, title).or(Worth::Users, full)
     }
 
-    /// The topology, large where there is room.
+    /// The topology, in detail where there is room and it can still be read as wide as a comment.
     fn picture(&self, budget: usize) -> Block {
+        const LARGEST: usize = 6_000;
         let drawn = |characters: usize| {
             let mermaid = (self.diagram)(characters)?;
             Some(details(
@@ -252,7 +266,8 @@ impl Review<'_> {
                 &fence("mermaid", mermaid.lines()),
             ))
         };
-        let sizes = [(Worth::Picture, budget / 8), (Worth::LargePicture, budget / 3)];
+        let most = LARGEST.min(budget / 3);
+        let sizes = [(Worth::Picture, most / 2), (Worth::LargePicture, most)];
         let drawn = sizes.into_iter().filter_map(|(worth, size)| Some((worth, drawn(size)?)));
         drawn.fold(Block::fixed(String::new()), |block, (worth, text)| block.or(worth, text))
     }
@@ -425,13 +440,6 @@ fn lost(plan: &Plan, replaced: bool) -> BTreeMap<&str, usize> {
         }
     }
     counts
-}
-
-/// `1 bucket and 2 workspaces are`.
-fn told(counts: &BTreeMap<&str, usize>) -> Option<String> {
-    let words: Vec<String> = counts.iter().map(|(what, count)| many(*count, what)).collect();
-    let verb = if counts.values().sum::<usize>() == 1 { "is" } else { "are" };
-    (!words.is_empty()).then(|| format!("{} {verb}", words.join(" and ")))
 }
 
 /// What is lost with a step.

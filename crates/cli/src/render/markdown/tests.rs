@@ -98,7 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let steps = prop::collection::vec(step(), 0..60);
+    let steps = prop::collection::vec(step(), 0..40);
     let words = prop::collection::vec(text(), 0..6);
     let notes = prop::collection::vec((text(), text()), 0..4);
     (text(), steps, words, notes, 0..3_usize).prop_map(
@@ -241,7 +241,7 @@ fn whole(comment: &str, details: usize) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_comment_fits_and_is_whole(file in file(), budget in 2_000..70_000_usize, drift: bool) {
@@ -251,7 +251,7 @@ proptest! {
         let comment = review.markdown(budget);
         prop_assert!(comment.encode_utf16().count() <= budget, "{} of {}", comment.len(), budget);
         whole(&comment, file.plan.steps.len() + 10)?;
-        let all = review.markdown(usize::MAX / 8);
+        let all = review.markdown(5_000_000);
         prop_assert!(!all.contains("**Shortened to fit.**"));
     }
 }

@@ -91,6 +91,12 @@ struct Known {
     references: BTreeMap<String, BTreeSet<String>>,
 }
 
+#[derive(Default)]
+struct Sides {
+    before: Option<Known>,
+    after: Option<Known>,
+}
+
 impl Change {
     fn address(&self) -> String {
         format!("{}.{}", self.kind, self.name)
@@ -213,25 +219,22 @@ impl<'a> Stack<'a> {
             }
             None => before.clone(),
         };
-        let mut parts: BTreeMap<(&'static str, String), (Option<Known>, Option<Known>)> =
-            BTreeMap::new();
+        let mut parts: BTreeMap<(&'static str, String), Sides> = BTreeMap::new();
         if let Some((props, id)) = &before {
-            for resource in resources(address, &self.bound(props)) {
-                let known = self.known(&resource, *id);
-                parts.entry((resource.kind, resource.part)).or_default().0 = Some(known);
+            for resource in resources(address, props) {
+                let known = self.known(&resource, *id, true);
+                parts.entry((resource.kind, resource.part)).or_default().before = Some(known);
             }
         }
         if let Some((props, id)) = &after {
-            for resource in resources(address, &self.bound(props)) {
-                let known = self.known(&resource, *id);
-                parts.entry((resource.kind, resource.part)).or_default().1 = Some(known);
+            for resource in resources(address, &self.bound(props, false)) {
+                let known = self.known(&resource, *id, false);
+                parts.entry((resource.kind, resource.part)).or_default().after = Some(known);
             }
         }
         let create_first = step.is_some_and(|step| step.create_first);
-        let change = |((kind, part), (before, after)): (
-            (&'static str, String),
-            (Option<Known>, Option<Known>),
-        )| {
+        let mut changes = Vec::new();
+        for ((kind, part), Sides { before, after }) in parts {
             let actions: &[&str] = match (&before, &after) {
                 (None, _) => &["create"],
                 (Some(_), Some(_)) if left => &["forget"],
@@ -242,27 +245,28 @@ impl<'a> Stack<'a> {
                 (Some(_), Some(_)) => &["update"],
             };
             let after = after.filter(|_| actions != ["forget"]);
-            Change { kind, name: name(address, &part), actions, before, after }
-        };
-        parts.into_iter().map(change).collect()
+            changes.push(Change { kind, name: name(address, &part), actions, before, after });
+        }
+        changes
     }
 
-    /// The props with the ids of what exists and stays.
-    fn bound(&self, props: &Value) -> Value {
-        bind(props, &|output: &Output| {
-            let stays = self.made.get(&output.address).is_none_or(|s| s.action != Action::Replace);
+    /// The value with the ids of what exists, and stays unless it is about `before`.
+    fn bound(&self, value: &Value, before: bool) -> Value {
+        bind(value, &|output: &Output| {
+            let step = self.made.get(&output.address);
+            let stays = before || step.is_none_or(|step| step.action != Action::Replace);
             let (_, id) =
                 self.had.get(&output.address).filter(|_| stays && output.field == "id")?;
             Some(json!(id))
         })
     }
 
-    fn known(&self, resource: &Resource, id: Option<&str>) -> Known {
+    fn known(&self, resource: &Resource, id: Option<&str>, before: bool) -> Known {
         let (mut values, mut unknown) = (Map::new(), Map::new());
         let mut references = BTreeMap::new();
         for (attribute, value) in &resource.values {
             let named = self.references(value);
-            let (value, open) = split(&self.bound(value));
+            let (value, open) = split(&self.bound(value, before));
             if let Some(value) = value {
                 values.insert(attribute.clone(), value);
             }
@@ -274,7 +278,9 @@ impl<'a> Stack<'a> {
             }
         }
         match id {
-            Some(id) => values.insert("id".to_owned(), json!(id)),
+            Some(id) if resource.part.is_empty() => values.insert("id".to_owned(), json!(id)),
+            // Only Terraform has ids for it.
+            Some(_) => None,
             None => unknown.insert("id".to_owned(), json!(true)),
         };
         Known { values: Value::Object(values), unknown: Value::Object(unknown), references }

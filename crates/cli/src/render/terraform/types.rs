@@ -1,7 +1,5 @@
 //! What each kind is in Terraform: its resource types and attributes, in one table.
 
-use std::collections::BTreeSet;
-
 use engine::{Address, Output, Ref, output_json};
 use kinds::aws::bucket::Encryption;
 use kinds::aws::route_table::Target;
@@ -215,38 +213,28 @@ fn security_group(props: security_group::Props) -> Value {
     json!({ "vpc_id": vpc, "name": name, "description": description, "tags": tags })
 }
 
+/// One resource a rule, of the type that most policies know.
 fn rules(props: security_group_rules::Props) -> Vec<Resource> {
     let security_group_rules::Props { group, ingress, egress } = props;
-    let rules = |kind: &'static str, rules: &BTreeSet<Rule>| -> Vec<Resource> {
-        let rule = |rule: &Rule| {
-            let Rule { protocol, from, to, peer } = rule;
-            let (attribute, id) = match peer {
-                Peer::Cidr(block) => ("cidr_ipv4", json!(block)),
-                Peer::Cidr6(block) => ("cidr_ipv6", json!(block)),
-                Peer::Group(other) => ("referenced_security_group_id", json!(other)),
-                Peer::PrefixList(list) => ("prefix_list_id", json!(list)),
-                Peer::Itself => ("referenced_security_group_id", json!(group)),
-            };
-            let port = |port: &Option<u16>| port.map_or("all".to_owned(), |port| port.to_string());
-            let peer = match peer {
-                Peer::Cidr(block) => block.to_string(),
-                Peer::Cidr6(block) => block.to_string(),
-                Peer::Group(other) => label(other),
-                Peer::PrefixList(list) => list.clone(),
-                Peer::Itself => "itself".to_owned(),
-            };
-            let name = format!("{protocol}_{}_{}_{peer}", port(from), port(to));
-            let values = json!({
-                "security_group_id": group, "ip_protocol": protocol, "from_port": from,
-                "to_port": to, attribute: id,
-            });
-            part(kind, &name, values)
+    let resource = |direction: &str, rule: &Rule| {
+        let Rule { protocol, from, to, peer } = rule;
+        let (attribute, value, peer) = match peer {
+            Peer::Cidr(block) => ("cidr_blocks", json!([block]), block.to_string()),
+            Peer::Cidr6(block) => ("ipv6_cidr_blocks", json!([block]), block.to_string()),
+            Peer::Group(other) => ("source_security_group_id", json!(other), label(other)),
+            Peer::PrefixList(list) => ("prefix_list_ids", json!([list]), list.clone()),
+            Peer::Itself => ("self", json!(true), "itself".to_owned()),
         };
-        rules.iter().map(rule).collect()
+        let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+        let name = format!("{direction}_{protocol}_{from}_{to}_{peer}");
+        let values = json!({
+            "type": direction, "security_group_id": group, "protocol": protocol, "from_port": from,
+            "to_port": to, attribute: value,
+        });
+        part("aws_security_group_rule", &name, values)
     };
-    let mut all = rules("aws_vpc_security_group_ingress_rule", &ingress);
-    all.extend(rules("aws_vpc_security_group_egress_rule", &egress));
-    all
+    let ingress = ingress.iter().map(|rule| resource("ingress", rule));
+    ingress.chain(egress.iter().map(|rule| resource("egress", rule))).collect()
 }
 
 /// A reference as part of a name.
