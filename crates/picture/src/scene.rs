@@ -26,7 +26,7 @@ const NARROW: i32 = 140;
 const ZONE: i32 = 178;
 const DOOR: i32 = 204;
 const DOOR_HEIGHT: i32 = 38;
-const PLACE: i32 = 226;
+const PLACE: i32 = 244;
 /// More workspaces than this in one network get one line each.
 const ROOMY: usize = 6;
 
