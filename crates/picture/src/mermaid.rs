@@ -7,15 +7,16 @@ use check::proof::Verdict;
 
 use crate::model::{Door, DoorKind, Mark, Picture, Place, Subnet, Vpc, Way, Workspace};
 
-/// Lines a reader can still follow; mermaid itself refuses more than 500.
+/// Lines and nodes a reader can still follow; mermaid itself refuses more than 500 lines.
 const MOST_LINES: usize = 120;
+const MOST_NODES: usize = 60;
 
 /// A flowchart of at most `budget` characters. Detail that does not fit is folded: first subnets, then
 /// endpoints, then workspaces into one for each VPC. `None` when even that is too long.
 pub fn mermaid(picture: &Picture, budget: usize) -> Option<String> {
     let fits = |fold: &Fold| {
-        let (text, lines) = Writer::new(picture, *fold).write();
-        let readable = lines <= MOST_LINES || fold.workspaces;
+        let (text, lines, nodes) = Writer::new(picture, *fold).write();
+        let readable = lines <= MOST_LINES && nodes <= MOST_NODES || fold.workspaces;
         (readable && text.chars().count() <= budget).then_some(text)
     };
     Fold::ALL.iter().find_map(fits)
@@ -38,7 +39,9 @@ impl Fold {
     ];
 }
 
-const CLASSES: &str = "  classDef workspace fill:#eaf2fb,stroke:#3b6ea5,color:#16324f
+const CLASSES: &str = "  classDef vpc fill:#f6f8fa,stroke:#8c959f,color:#1f2328
+  classDef zone fill:#ffffff,stroke:#c4ccd4,color:#1f2328
+  classDef workspace fill:#eaf2fb,stroke:#3b6ea5,color:#16324f
   classDef subnet fill:#f7f7f4,stroke:#b8b8ae,color:#33332e
   classDef door fill:#f3eefa,stroke:#7a5ea8,color:#35244f
   classDef outside fill:#f5f5f5,stroke:#777,color:#222
@@ -54,6 +57,7 @@ struct Writer<'a> {
     fold: Fold,
     text: String,
     lines: usize,
+    nodes: usize,
     classes: BTreeMap<&'static str, Vec<String>>,
     places: BTreeSet<&'a Place>,
 }
@@ -68,6 +72,19 @@ enum Line {
 
 /// The doors that workspaces take, by number, and how sure it is that they get through.
 type Lines = Vec<(usize, Line)>;
+
+/// A node that lines begin at, and the workspaces it stands for.
+type Source<'a> = (String, Vec<&'a Workspace>);
+
+/// What doors have in common that share their lines.
+#[derive(PartialEq, Eq)]
+struct Alike<'a> {
+    kind: DoorKind,
+    to: &'a Place,
+    users: bool,
+    /// The line of each source, if there is one.
+    takers: Vec<Option<Line>>,
+}
 
 /// Text between quotes: nothing in it means anything to mermaid or to HTML.
 fn quoted(text: &str) -> String {
@@ -92,12 +109,14 @@ impl<'a> Writer<'a> {
             fold,
             text: String::new(),
             lines: 0,
+            nodes: 0,
             classes: BTreeMap::new(),
             places: BTreeSet::new(),
         }
     }
 
-    fn write(mut self) -> (String, usize) {
+    /// The text, and how many lines and nodes it has.
+    fn write(mut self) -> (String, usize, usize) {
         self.line(0, "flowchart LR");
         for (number, vpc) in self.picture.vpcs.iter().enumerate() {
             self.vpc(&format!("v{number}"), vpc);
@@ -111,7 +130,7 @@ impl<'a> Writer<'a> {
         for (class, ids) in classes {
             self.line(1, &format!("class {} {class}", ids.join(",")));
         }
-        (self.text, self.lines)
+        (self.text, self.lines, self.nodes)
     }
 
     fn line(&mut self, depth: usize, text: &str) {
@@ -124,30 +143,44 @@ impl<'a> Writer<'a> {
     }
 
     fn node(&mut self, depth: usize, id: &str, label: &str, class: &'static str, mark: Mark) {
+        self.nodes += 1;
         self.line(depth, &format!("{id}[{}]", quoted(&format!("{}{label}", mark.sign()))));
+        let class = if mark == Mark::None { class } else { mark.word() };
+        self.classes.entry(class).or_default().push(id.to_owned());
+    }
+
+    /// Begins a box; what is in it stands one below the other.
+    fn open(&mut self, depth: usize, id: &str, title: &str, class: &'static str, mark: Mark) {
+        let title = quoted(&format!("{}{title}", mark.sign()));
+        self.line(depth, &format!("subgraph {id}[{title}]"));
+        self.line(depth + 1, "direction LR");
         let class = if mark == Mark::None { class } else { mark.word() };
         self.classes.entry(class).or_default().push(id.to_owned());
     }
 
     fn vpc(&mut self, id: &str, vpc: &'a Vpc) {
         let Vpc { mark, name, cidrs, .. } = vpc;
-        let title = quoted(&format!("{}VPC {name} {cidrs}", mark.sign()));
-        self.line(1, &format!("subgraph {id}[{title}]"));
-        if *mark != Mark::None {
-            self.classes.entry(mark.word()).or_default().push(id.to_owned());
-        }
+        self.open(1, id, &format!("VPC {name} {cidrs}"), "vpc", *mark);
         let sources = self.workspaces(id, vpc);
         if !self.fold.subnets {
             self.zones(id, vpc);
         }
-        let doors = self.doors(id, vpc);
+        let doors = self.doors(id, vpc, &sources);
         self.line(1, "end");
+        if !self.fold.subnets {
+            // Without a line, zones would stand anywhere: so they stand before the workspaces.
+            for zone in 0..vpc.zones.len() {
+                for (source, _) in &sources {
+                    self.line(1, &format!("{id}z{zone} ~~~ {source}"));
+                }
+            }
+        }
         self.ways(vpc, &sources, &doors);
     }
 
     /// Draws workspaces and says which of them each node stands for. Those that take the same ways
     /// stand together and share their lines.
-    fn workspaces(&mut self, id: &str, vpc: &'a Vpc) -> Vec<(String, Vec<&'a Workspace>)> {
+    fn workspaces(&mut self, id: &str, vpc: &'a Vpc) -> Vec<Source<'a>> {
         let mut alike: BTreeMap<Lines, Vec<(usize, &Workspace)>> = BTreeMap::new();
         for (number, workspace) in vpc.workspaces.iter().enumerate() {
             alike.entry(lines(vpc, &[workspace])).or_default().push((number, workspace));
@@ -164,7 +197,7 @@ impl<'a> Writer<'a> {
             let [(number, one)] = all.as_slice() else {
                 let source = format!("{id}g{group}");
                 let title = format!("{} workspaces", all.len());
-                self.line(2, &format!("subgraph {source}[{}]", quoted(&title)));
+                self.open(2, &source, &title, "zone", Mark::None);
                 for (number, workspace) in &all {
                     self.workspace(3, &format!("{id}w{number}"), workspace);
                 }
@@ -209,7 +242,7 @@ impl<'a> Writer<'a> {
 
     fn zones(&mut self, id: &str, vpc: &Vpc) {
         for (number, zone) in vpc.zones.iter().enumerate() {
-            self.line(2, &format!("subgraph {id}z{number}[{}]", quoted(zone)));
+            self.open(2, &format!("{id}z{number}"), zone, "zone", Mark::None);
             let mut here = 0;
             let of_workspaces = vpc.workspaces.iter().map(|w| (&w.name, &w.subnets));
             let all = of_workspaces.chain(vpc.others.iter().map(|(name, subnets)| (name, subnets)));
@@ -226,37 +259,65 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Draws the doors and says which node each of them is.
-    fn doors(&mut self, id: &str, vpc: &'a Vpc) -> Vec<String> {
-        let mut ids = Vec::new();
-        let mut folded: BTreeMap<&Place, Vec<&Door>> = BTreeMap::new();
+    /// Draws the doors and says to which node the lines to each of them go. Those that the same
+    /// workspaces take to the same place stand together and share their lines.
+    fn doors(&mut self, id: &str, vpc: &'a Vpc, sources: &[Source<'_>]) -> Vec<String> {
+        let mut alike: Vec<(Alike<'_>, Vec<usize>)> = Vec::new();
         for (number, door) in vpc.doors.iter().enumerate() {
             let endpoint = matches!(door.kind, DoorKind::Interface | DoorKind::Gateway);
-            if self.fold.endpoints && endpoint {
-                let together = folded.entry(&door.to).or_default();
-                together.push(door);
-                ids.push(format!("{id}e{}", place_id(&door.to)));
-                continue;
+            let kind = if endpoint { DoorKind::Interface } else { door.kind };
+            let mut key = Alike { kind, to: &door.to, users: false, takers: Vec::new() };
+            if !(self.fold.endpoints && endpoint) {
+                let taken = |(_, workspaces): &Source<'_>| {
+                    let mut lines = lines(vpc, workspaces).into_iter();
+                    lines.find(|(taken, _)| *taken == number).map(|(_, line)| line)
+                };
+                key.users = door.users;
+                key.takers = sources.iter().map(taken).collect();
             }
-            let node = format!("{id}d{number}");
-            let class = if door.kind == DoorKind::Blocked { "blocked" } else { "door" };
-            let label = match door.detail.as_str() {
-                "" => door.name.clone(),
-                detail => format!("{}\n{detail}", door.name),
-            };
-            self.node(2, &node, &label, class, door.mark);
-            ids.push(node);
+            match alike.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, doors)) => doors.push(number),
+                None => alike.push((key, vec![number])),
+            }
         }
-        for (place, doors) in folded {
-            let names: Vec<&str> = doors.iter().map(|door| door.name.as_str()).collect();
-            let label = format!("{} endpoints\n{}", doors.len(), names.join(", "));
-            let mark = doors.iter().map(|door| door.mark).max().unwrap_or_default();
-            self.node(2, &format!("{id}e{}", place_id(place)), &label, "door", mark);
+        let mut ids = vec![String::new(); vpc.doors.len()];
+        for (Alike { kind, .. }, numbers) in alike {
+            let target = format!("{id}d{}", numbers[0]);
+            let doors: Vec<&Door> = numbers.iter().map(|number| &vpc.doors[*number]).collect();
+            let what = if kind == DoorKind::Nat { "NAT gateways" } else { "endpoints" };
+            match doors.as_slice() {
+                [door] => self.door(2, &target, door),
+                doors if self.fold.endpoints && kind == DoorKind::Interface => {
+                    let names: Vec<&str> = doors.iter().map(|door| door.name.as_str()).collect();
+                    let label = format!("{} {what}\n{}", doors.len(), names.join(", "));
+                    let mark = doors.iter().map(|door| door.mark).max().unwrap_or_default();
+                    self.node(2, &target, &label, "door", mark);
+                }
+                doors => {
+                    self.open(2, &target, what, "zone", Mark::None);
+                    for (number, door) in doors.iter().enumerate() {
+                        self.door(3, &format!("{target}n{number}"), door);
+                    }
+                    self.line(2, "end");
+                }
+            }
+            for number in numbers {
+                ids[number].clone_from(&target);
+            }
         }
         ids
     }
 
-    fn ways(&mut self, vpc: &'a Vpc, sources: &[(String, Vec<&'a Workspace>)], doors: &[String]) {
+    fn door(&mut self, depth: usize, id: &str, door: &Door) {
+        let class = if door.kind == DoorKind::Blocked { "blocked" } else { "door" };
+        let label = match door.detail.as_str() {
+            "" => door.name.clone(),
+            detail => format!("{}\n{detail}", door.name),
+        };
+        self.node(depth, id, &label, class, door.mark);
+    }
+
+    fn ways(&mut self, vpc: &'a Vpc, sources: &[Source<'_>], doors: &[String]) {
         for (source, workspaces) in sources {
             let mut drawn: BTreeMap<&String, Line> = BTreeMap::new();
             for (door, line) in lines(vpc, workspaces) {
@@ -272,7 +333,7 @@ impl<'a> Writer<'a> {
             }
         }
         let gateway = vpc.doors.iter().position(|door| door.kind == DoorKind::Internet);
-        let mut drawn = BTreeSet::new();
+        let (mut drawn, mut entered) = (BTreeSet::new(), BTreeSet::new());
         for (door, id) in vpc.doors.iter().zip(doors) {
             if door.to != Place::Nowhere && drawn.insert(id) {
                 let to = match (door.kind, gateway) {
@@ -284,7 +345,7 @@ impl<'a> Writer<'a> {
                 };
                 self.arrow(&format!("{id} --> {to}"));
             }
-            if door.users {
+            if door.users && entered.insert(id) {
                 self.places.insert(&Place::Users);
                 self.arrow(&format!("users --> {id}"));
             }
@@ -292,7 +353,7 @@ impl<'a> Writer<'a> {
     }
 
     fn managed(&mut self) {
-        self.line(1, &format!("subgraph managed[{}]", quoted("networks that Databricks makes")));
+        self.open(1, "managed", "networks that Databricks makes", "vpc", Mark::None);
         let workspaces: Vec<&Workspace> = self.picture.managed.iter().collect();
         if self.fold.workspaces {
             self.counted("managedg", &workspaces);

@@ -1,244 +1,15 @@
-//! Where everything stands: boxes in boxes, and lines between them.
-//!
-//! From left to right: networks with a row for each workspace and a column for each zone; a vertical
-//! lane for each door, with a dot where a workspace takes it; the doors; a lane for each place outside;
-//! those places.
+//! Networks: rows of workspaces, doors, and the lanes between them.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use check::proof::Verdict;
-
-use crate::model::{
-    Door, DoorKind, Group, Mark, Picture, Place, Subnet, Tally, Vpc, Way, Workspace,
+use super::{
+    DOOR, DOOR_HEIGHT, Dot, Exit, GAP, LABEL, LANE, Line, MARGIN, NAME, NARROW, PAD, ROOMY, Rect,
+    SMALL, Scene, Sure, Text, Who, ZONE, lane_class,
 };
+use crate::model::{Door, DoorKind, Group, Place, Subnet, Vpc, Way, Workspace};
 use crate::text::{listed, shorten, width};
 
-/// Around everything, and between networks.
-const MARGIN: i32 = 24;
-/// Between a box and what is in it.
-const PAD: i32 = 12;
-const GAP: i32 = 6;
-const LANE: i32 = 18;
-const HEAD: i32 = 58;
-/// The part of a row before its zones, at most and at least.
-const LABEL: i32 = 226;
-const NARROW: i32 = 140;
-const ZONE: i32 = 178;
-const DOOR: i32 = 204;
-const DOOR_HEIGHT: i32 = 38;
-const PLACE: i32 = 226;
-/// More workspaces than this in one network get one line each.
-const ROOMY: usize = 6;
-
-pub(crate) const TITLE: i32 = 18;
-pub(crate) const NAME: i32 = 12;
-pub(crate) const SMALL: i32 = 11;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rect {
-    pub(crate) x: i32,
-    pub(crate) y: i32,
-    pub(crate) width: i32,
-    pub(crate) height: i32,
-}
-
-impl Rect {
-    fn right(self) -> i32 {
-        self.x + self.width
-    }
-
-    fn bottom(self) -> i32 {
-        self.y + self.height
-    }
-
-    fn middle(self) -> i32 {
-        self.y + self.height / 2
-    }
-}
-
-/// Numbers of the workspaces something belongs to.
-pub(crate) type Who = BTreeSet<usize>;
-
-/// A box with text.
-#[derive(Debug, Clone)]
-pub(crate) struct Frame {
-    /// The box it stands in, by number.
-    pub(crate) parent: Option<usize>,
-    pub(crate) at: Rect,
-    pub(crate) class: &'static str,
-    pub(crate) mark: Mark,
-    /// Everything it says, without cuts.
-    pub(crate) whole: String,
-    pub(crate) texts: Vec<Text>,
-    pub(crate) who: Who,
-    /// The workspace that one picks with it.
-    pub(crate) picks: Option<usize>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Text {
-    pub(crate) x: i32,
-    /// Of the line it stands on.
-    pub(crate) y: i32,
-    pub(crate) size: i32,
-    pub(crate) class: &'static str,
-    /// Whether `x` is its end.
-    pub(crate) end: bool,
-    pub(crate) text: String,
-}
-
-impl Text {
-    /// The room it takes at most.
-    #[cfg(test)]
-    pub(crate) fn at(&self) -> Rect {
-        let width = width(&self.text, self.size);
-        let x = if self.end { self.x - width } else { self.x };
-        Rect { x, y: self.y - self.size, width, height: self.size + self.size / 4 + 1 }
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Line {
-    pub(crate) points: Vec<(i32, i32)>,
-    pub(crate) class: &'static str,
-    pub(crate) who: Who,
-    /// Whether an arrow stands at its end.
-    pub(crate) arrow: bool,
-}
-
-/// Where a workspace takes a lane, and how well.
-#[derive(Debug, Clone)]
-pub(crate) struct Dot {
-    pub(crate) at: (i32, i32),
-    pub(crate) sure: Sure,
-    pub(crate) whole: String,
-    pub(crate) who: Who,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Sure {
-    Proven,
-    Unknown,
-    Blocked,
-}
-
-impl Sure {
-    fn of(way: &Way) -> Sure {
-        match way.verdict {
-            Verdict::Proven { .. } | Verdict::NotRequired { .. } => Sure::Proven,
-            Verdict::Unknown { .. } => Sure::Unknown,
-            Verdict::Blocked { .. } => Sure::Blocked,
-        }
-    }
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Sure::Proven => "proven",
-            Sure::Unknown => "unknown",
-            Sure::Blocked => "blocked",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Scene {
-    pub(crate) width: i32,
-    pub(crate) height: i32,
-    /// How wide the part of a row before its zones is.
-    label: i32,
-    pub(crate) frames: Vec<Frame>,
-    pub(crate) lines: Vec<Line>,
-    /// Lines that go over those they cross, with a gap on both sides.
-    pub(crate) legs: Vec<Line>,
-    pub(crate) dots: Vec<Dot>,
-}
-
-/// A line that leaves a network: from where, whose, and to which place.
-struct Exit<'a> {
-    from: (i32, i32),
-    who: Who,
-    to: &'a Place,
-}
-
 impl Scene {
-    pub(crate) fn of(picture: &Picture) -> Scene {
-        let label = picture.vpcs.iter().map(label_width).max().unwrap_or(LABEL);
-        let mut scene = Scene { label, ..Scene::default() };
-        let mut exits = Vec::new();
-        let inside = picture.vpcs.iter().map(|vpc| inner_width(vpc, label)).max();
-        let inside = inside.unwrap_or(2 * LABEL);
-        let mut y = MARGIN + HEAD;
-        let mut first = 0;
-        for vpc in &picture.vpcs {
-            y = scene.vpc(vpc, first, (y, inside), &mut exits) + MARGIN;
-            first += vpc.workspaces.len();
-        }
-        if !picture.managed.is_empty() {
-            y = scene.managed(&picture.managed, first, (y, inside), &mut exits) + MARGIN;
-        }
-        let right = MARGIN + inside;
-        let bottom = scene.places(picture, right, &exits);
-        scene.width = scene.frames.iter().map(|f| f.at.right()).max().unwrap_or(right) + MARGIN;
-        scene.head(picture);
-        scene.legend(picture, y.max(bottom + MARGIN));
-        scene.height = scene.frames.iter().map(|f| f.at.bottom()).max().unwrap_or(y) + MARGIN;
-        scene
-    }
-
-    fn frame(&mut self, parent: Option<usize>, at: Rect, class: &'static str) -> usize {
-        self.frames.push(Frame {
-            parent,
-            at,
-            class,
-            mark: Mark::None,
-            whole: String::new(),
-            texts: Vec::new(),
-            who: Who::new(),
-            picks: None,
-        });
-        self.frames.len() - 1
-    }
-
-    /// Text in a frame, from its left side, in a line of its own.
-    fn say(&mut self, frame: usize, y: i32, size: i32, class: &'static str, text: &str) {
-        let room = self.frames[frame].at.width - 2 * GAP - 2;
-        self.say_within(room, frame, y, (size, class), text);
-    }
-
-    /// The same in a part of its width.
-    fn say_within(
-        &mut self,
-        room: i32,
-        frame: usize,
-        y: i32,
-        (size, class): (i32, &'static str),
-        text: &str,
-    ) {
-        let text = shorten(text, size, room);
-        let Frame { at, texts, .. } = &mut self.frames[frame];
-        if !text.is_empty() {
-            texts.push(Text { x: at.x + GAP + 1, y: at.y + y, size, class, end: false, text });
-        }
-    }
-
-    /// Two texts in one line of a frame, the second at its right side and never cut.
-    fn say_both(&mut self, frame: usize, y: i32, size: (i32, i32), left: &str, right: &str) {
-        let at = self.frames[frame].at;
-        let right = shorten(right, size.1, at.width / 2 + 20);
-        let room = at.width - 3 * GAP - 2 - width(&right, size.1);
-        let class = if size.0 > SMALL { "name" } else { "detail" };
-        let (y, left) = (at.y + y, shorten(left, size.0, room));
-        let texts = &mut self.frames[frame].texts;
-        let x = at.x + GAP + 1;
-        texts.push(Text { x, y, size: size.0, class, end: false, text: left });
-        if !right.is_empty() {
-            let x = at.right() - GAP - 1;
-            texts.push(Text { x, y, size: size.1, class: "detail", end: true, text: right });
-        }
-    }
-
     /// Draws one network and says where it ends.
-    fn vpc<'a>(
+    pub(super) fn vpc<'a>(
         &mut self,
         vpc: &'a Vpc,
         first: usize,
@@ -522,18 +293,14 @@ impl Scene {
                 _ => all.push(Exit { from, who: who.clone(), to: &door.to }),
             }
             if door.users {
-                let private = vpc.workspaces.iter().flat_map(|w| &w.ways);
-                let mut private = private.filter(|way| way.is_of_users());
-                if private.any(|way| way.door.as_ref() == Some(&door.key)) {
-                    let from = (at.right(), at.middle() - 9);
-                    all.push(Exit { from, who: who.clone(), to: &Place::Users });
-                }
+                let from = (at.right(), at.middle() - 9);
+                all.push(Exit { from, who: who.clone(), to: &Place::Users });
             }
         }
     }
 
     /// Draws workspaces in networks that Databricks makes, and says where that box ends.
-    fn managed<'a>(
+    pub(super) fn managed<'a>(
         &mut self,
         workspaces: &[Workspace],
         first: usize,
@@ -570,194 +337,6 @@ impl Scene {
         exits.push(Exit { from, who, to: &Place::Databricks });
         bottom + PAD
     }
-
-    /// Draws the places outside and the lanes to them, and says where the last of them ends.
-    fn places(&mut self, picture: &Picture, right: i32, exits: &[Exit<'_>]) -> i32 {
-        let all = || picture.vpcs.iter().flat_map(|v| &v.workspaces).chain(&picture.managed);
-        let public: Who =
-            (0..).zip(all()).filter(|(_, w)| w.users == "public").map(|w| w.0).collect();
-        let mut places: BTreeMap<&Place, Vec<&Exit<'_>>> = BTreeMap::new();
-        for exit in exits {
-            places.entry(exit.to).or_default().push(exit);
-        }
-        if all().any(|workspace| !workspace.users.is_empty()) {
-            places.entry(&Place::Users).or_default();
-        }
-        if !public.is_empty() {
-            places.entry(&Place::Databricks).or_default();
-        }
-        let lanes = i32::try_from(places.len()).unwrap_or(0);
-        let left = right + 20 + lanes * LANE + 10;
-        let mut y = MARGIN + HEAD;
-        let mut boxes: BTreeMap<&Place, Rect> = BTreeMap::new();
-        for (number, (place, exits)) in (0..).zip(&places) {
-            let said = self.about(place, picture, &public);
-            let lines = listed(&said, SMALL, PLACE - 2 * GAP - 2, 6);
-            let height = 28 + 15 * i32::try_from(lines.len()).unwrap_or(0);
-            let mut ys: Vec<i32> = exits.iter().map(|exit| exit.from.1).collect();
-            ys.sort_unstable();
-            y = y.max(ys.get(ys.len() / 2).map_or(y, |middle| middle - height / 2));
-            let at = Rect { x: left, y, width: PLACE, height };
-            let frame = self.frame(None, at, "place");
-            let title = place.title();
-            self.frames[frame].whole = format!("{title}\n{}", said.join(", "));
-            self.say(frame, 18, NAME, "name", &title);
-            for (number, line) in (0..).zip(&lines) {
-                self.say(frame, 35 + 15 * number, SMALL, "detail", line);
-            }
-            let mut who: Who = exits.iter().flat_map(|exit| exit.who.iter().copied()).collect();
-            if matches!(place, Place::Users | Place::Databricks) {
-                who.extend(&public);
-            }
-            self.frames[frame].who = who;
-            boxes.insert(place, at);
-            self.outside(place, at, right + 20 + number * LANE, exits);
-            y = at.bottom() + 22;
-        }
-        if let (Some(users), Some(databricks), false) =
-            (boxes.get(&Place::Users), boxes.get(&Place::Databricks), public.is_empty())
-        {
-            let x = users.x + users.width / 2;
-            let points = vec![(x, users.bottom()), (x, databricks.y)];
-            self.lines.push(Line { points, class: "lane internet", who: public, arrow: true });
-        }
-        y - 22
-    }
-
-    /// The lane of one place, and what leads to it.
-    fn outside(&mut self, place: &Place, at: Rect, x: i32, exits: &[&Exit<'_>]) {
-        let class = place_class(place);
-        let ys = exits.iter().map(|exit| exit.from.1);
-        let Some((low, high)) = ys.fold(None, |range: Option<(i32, i32)>, y| {
-            Some(range.map_or((y, y), |(low, high)| (low.min(y), high.max(y))))
-        }) else {
-            return;
-        };
-        let y = at.middle();
-        let who: Who = exits.iter().flat_map(|exit| exit.who.iter().copied()).collect();
-        let points = vec![(x, low.min(y)), (x, high.max(y))];
-        self.lines.push(Line { points, class, who: who.clone(), arrow: false });
-        let inward = *place == Place::Users;
-        self.lines.push(Line { points: vec![(x, y), (at.x, y)], class, who, arrow: !inward });
-        for exit in exits {
-            let mut points = vec![exit.from, (x, exit.from.1)];
-            if inward {
-                points.reverse();
-            }
-            self.lines.push(Line { points, class, who: exit.who.clone(), arrow: inward });
-        }
-    }
-
-    /// What a place outside is there for.
-    fn about(&self, place: &Place, picture: &Picture, public: &Who) -> Vec<String> {
-        if *place != Place::Users {
-            return picture.reached.get(place).cloned().unwrap_or_default();
-        }
-        let all = picture.vpcs.iter().flat_map(|v| &v.workspaces).chain(&picture.managed);
-        let all: Vec<&Workspace> = all.collect();
-        let mut ways = Vec::new();
-        for word in ["private", "blocked", "unknown"] {
-            let names: Vec<&str> =
-                all.iter().filter(|w| w.users == word).map(|w| w.name.as_str()).collect();
-            ways.extend(counted(word, &names));
-        }
-        let names: Vec<&str> = public.iter().map(|n| all[*n].name.as_str()).collect();
-        ways.extend(counted("public", &names));
-        ways
-    }
-
-    fn head(&mut self, picture: &Picture) {
-        let at = Rect { x: MARGIN, y: MARGIN, width: self.width - 2 * MARGIN, height: HEAD - 14 };
-        let frame = self.frame(None, at, "head");
-        let Tally { proven, blocked, unknown } = picture.tally;
-        let all: usize = picture.vpcs.iter().map(|vpc| vpc.workspaces.len()).sum();
-        let workspaces = all + picture.managed.len();
-        let many = if workspaces == 1 { "workspace" } else { "workspaces" };
-        let mut line = format!(
-            "{workspaces} {many}; {proven} ways proven, {blocked} blocked, {unknown} unknown"
-        );
-        if let Some(sum) = picture.changes {
-            line = format!(
-                "plan: {} to add, {} to change, {} to destroy; {line}",
-                sum.add, sum.change, sum.destroy
-            );
-        }
-        let title = format!("{}  {}", picture.stack, picture.region);
-        self.frames[frame].whole = format!("{title}\n{line}");
-        self.say(frame, 18, TITLE, "title", &title);
-        self.say(frame, 37, SMALL, "detail", &line);
-    }
-
-    fn legend(&mut self, picture: &Picture, y: i32) {
-        let at = Rect { x: MARGIN, y, width: self.width - 2 * MARGIN, height: 0 };
-        let frame = self.frame(None, at, "legend");
-        let lanes = [
-            ("lane databricks", "to Databricks"),
-            ("lane aws", "to AWS services"),
-            ("lane internet", "through the internet"),
-            ("lane peering", "peering"),
-            ("lane users", "users, privately"),
-        ];
-        let dots = [
-            (Sure::Proven, "way proven"),
-            (Sure::Unknown, "not known"),
-            (Sure::Blocked, "blocked"),
-        ];
-        let (mut x, mut line) = (at.x + PAD, 0);
-        let mut place = |scene: &mut Scene, sample: i32, text: &str| -> (i32, i32) {
-            let needed = sample + 6 + width(text, SMALL) + 18;
-            if x + needed > at.right() {
-                (x, line) = (at.x + PAD, line + 1);
-            }
-            let spot = (x, at.y + 16 + line * 20);
-            let text = Text {
-                x: x + sample + 6,
-                y: spot.1 + 4,
-                size: SMALL,
-                class: "detail",
-                end: false,
-                text: text.to_owned(),
-            };
-            scene.frames[frame].texts.push(text);
-            scene.frames[frame].at.height = 32 + line * 20;
-            x += needed;
-            spot
-        };
-        let drawn = |class: &str| {
-            let mut lines = self.lines.iter().chain(&self.legs);
-            lines.any(|line| line.class == class)
-        };
-        let lanes: Vec<_> = lanes.into_iter().filter(|(class, _)| drawn(class)).collect();
-        let known = |sure: Sure| self.dots.iter().any(|dot| dot.sure == sure);
-        let dots: Vec<_> = dots.into_iter().filter(|(sure, _)| known(*sure)).collect();
-        for (class, text) in lanes {
-            let (x, y) = place(self, 34, text);
-            let points = vec![(x, y), (x + 34, y)];
-            self.lines.push(Line { points, class, who: Who::new(), arrow: true });
-        }
-        for (sure, text) in dots {
-            let (x, y) = place(self, 10, text);
-            let (whole, who) = (text.to_owned(), Who::new());
-            self.dots.push(Dot { at: (x + 5, y), sure, whole, who });
-        }
-        if picture.changes.is_some() {
-            for mark in [Mark::Added, Mark::Changed, Mark::Replaced, Mark::Removed] {
-                let (x, y) = place(self, 16, &format!("{}{}", mark.sign(), mark.word()));
-                let at = Rect { x, y: y - 6, width: 16, height: 12 };
-                let sample = self.frame(Some(frame), at, "sample");
-                self.frames[sample].mark = mark;
-            }
-        }
-    }
-}
-
-/// `private: wk1`, or how many there are.
-fn counted(word: &str, names: &[&str]) -> Option<String> {
-    match names {
-        [] => None,
-        [one] => Some(format!("{word}: {one}")),
-        many => Some(format!("{word}: {} workspaces", many.len())),
-    }
 }
 
 /// One workspace at one lane.
@@ -786,7 +365,7 @@ fn taps(vpc: &Vpc, door: usize) -> Vec<Tap> {
 }
 
 /// As much as the rows of a network have to say, within limits.
-fn label_width(vpc: &Vpc) -> i32 {
+pub(super) fn label_width(vpc: &Vpc) -> i32 {
     let compact = vpc.workspaces.len() > ROOMY;
     let of_workspace = |workspace: &Workspace| {
         let name = width(&workspace.name, NAME) + width(workspace.mark.sign(), NAME);
@@ -830,27 +409,8 @@ fn row_width(vpc: &Vpc, label: i32) -> i32 {
     label + i32::try_from(vpc.zones.len()).unwrap_or(0).max(1) * ZONE
 }
 
-fn inner_width(vpc: &Vpc, label: i32) -> i32 {
+pub(super) fn inner_width(vpc: &Vpc, label: i32) -> i32 {
     let lanes = (0..vpc.doors.len()).filter(|door| !taps(vpc, *door).is_empty()).count();
     let lanes = i32::try_from(lanes).unwrap_or(0);
     PAD + row_width(vpc, label) + 16 + lanes * LANE + 20 + DOOR + PAD
-}
-
-fn lane_class(door: &Door) -> &'static str {
-    match door.kind {
-        DoorKind::Blocked => "lane nowhere",
-        DoorKind::Unknown => "lane unclear",
-        _ => place_class(&door.to),
-    }
-}
-
-fn place_class(place: &Place) -> &'static str {
-    match place {
-        Place::Users => "lane users",
-        Place::Databricks => "lane databricks",
-        Place::Aws => "lane aws",
-        Place::Internet => "lane internet",
-        Place::Peer(_) => "lane peering",
-        Place::Nowhere => "lane nowhere",
-    }
 }
