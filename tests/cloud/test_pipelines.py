@@ -88,7 +88,7 @@ class Pipelines(unittest.TestCase):
         home = self.folder / "home"
         home.mkdir()
         environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{BINARIES}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(home),
             "AWS_ENDPOINT_URL": self.moto.url,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -97,12 +97,9 @@ class Pipelines(unittest.TestCase):
         }
         (self.folder / "runs").mkdir()
         self.runner = Runner(self.host, str(self.folder / "runs"), environment)
-        program = (BINARIES / "dbxctl").read_bytes()
         self.runner.variables[""] = {
             "DATABRICKS_HOST": self.accounts.url,
             "DATABRICKS_CLIENT_ID": CLIENT,
-            "DBXCTL_URL": f"file://{BINARIES}/dbxctl",
-            "DBXCTL_SHA256": hashlib.sha256(program).hexdigest(),
         }
         self.trust()
 
@@ -286,6 +283,19 @@ class Pipelines(unittest.TestCase):
         self.assertEqual((job.conclusion, job.steps["Apply it"]), ("failure", "skipped"))
         self.assertIn("plan of h1: not there", job.log)
 
+    def test_the_program_is_what_its_hash_says(self):
+        self.only_prod()
+        self.runner.environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+        program = BINARIES / "dbxctl"
+        repository = self.runner.variables[""]
+        repository["DBXCTL_URL"] = f"file://{program}"
+        repository["DBXCTL_SHA256"] = hashlib.sha256(program.read_bytes()).hexdigest()
+        self.succeeded(self.pull_request(9, "h1"))
+        repository["DBXCTL_SHA256"] = 64 * "0"
+        job = self.pull_request(9, "h2")["plan prod"]
+        self.assertEqual(job.conclusion, "failure")
+        self.assertEqual(len(self.host.artifacts), 1)
+
     def test_a_spec_that_is_refused_is_told_in_the_comment(self):
         self.only_prod()
         self.change(lambda spec: spec["workspaces"]["science"].update(vpc="mian"))
@@ -304,7 +314,6 @@ class Pipelines(unittest.TestCase):
         # AWS: whoever comes first. The trust policy of a role is asked in the other tests.
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             self.runner.environment[name] = "AKIAIOSFODNN7EXAMPLE"
-        self.runner.environment["PATH"] = f"{BINARIES}:{self.runner.environment['PATH']}"
         variables = {
             "CI_COMMIT_REF_NAME": "main",
             "CI_PROJECT_ID": "1",
@@ -332,7 +341,7 @@ class Pipelines(unittest.TestCase):
 
     def test_atlantis_and_pre_commit_run_the_same_commands(self):
         environment = {**self.runner.environment, "DBXCTL_CLOUD": "sandbox", "WORKSPACE": "dev"}
-        environment |= {"PLANFILE": "dev.tfplan", "PATH": f"{BINARIES}:{environment['PATH']}"}
+        environment["PLANFILE"] = "dev.tfplan"
 
         def run(command):
             code, log = self.runner.bash(command, environment, self.repository, str(self.folder))
