@@ -64,6 +64,11 @@ class Pipelines(unittest.TestCase):
             json.dump(cls.issuer.jwks(), file)
         launcher = str(HERE / "launch_moto.py")
         cls.moto = Server(sys.executable, "-B", launcher, "--patched", "--jwks", jwks, "--region", REGION)
+        secret = dict(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="secret")
+        where = dict(region_name=REGION, endpoint_url=cls.moto.url)
+        config = Config(s3={"addressing_style": "path"})
+        client = lambda service: boto3.client(service, **where, **secret, config=config)  # noqa: E731
+        cls.ec2, cls.iam, cls.s3 = map(client, ("ec2", "iam", "s3"))
         cls.accounts = Server(
             os.environ["ACCOUNT_SERVER_BIN"], "--exit-with-stdin", "--account", ACCOUNT,
             "--client-id", CLIENT, "--client-secret", "nobody has it", "--aws", cls.moto.url,
@@ -103,26 +108,18 @@ class Pipelines(unittest.TestCase):
         }
         self.trust()
 
-    def client(self, service, **more):
-        secret = dict(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="secret")
-        config = Config(s3={"addressing_style": "path"})
-        where = dict(region_name=REGION, endpoint_url=self.moto.url, config=config)
-        return boto3.client(service, **where, **secret, **more)
-
-    def trust(self, audience="sts.amazonaws.com"):
+    def trust(self):
         """What an administrator sets up once: the bucket of the state, roles, policies."""
-        iam, s3 = self.client("iam"), self.client("s3")
         aws = (SAMPLE / "identity/aws-trust-policy.json").read_text()
         databricks = (SAMPLE / "identity/databricks-federation-policy.json").read_text()
         policies = []
         for name in ("dev", "prod"):
             bucket = f"acme-platform-{name}-dbxctl"
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+            self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
             for place in (name, f"{name}-plan"):
                 document = aws.replace("environment:prod", f"environment:{place}")
-                document = document.replace("sts.amazonaws.com", audience)
-                role = iam.create_role(RoleName=place, AssumeRolePolicyDocument=document)["Role"]
+                role = self.iam.create_role(RoleName=place, AssumeRolePolicyDocument=document)["Role"]
                 self.runner.variables[place] = {"AWS_ROLE_ARN": role["Arn"]}
                 policy = json.loads(databricks)["oidc_policy"]
                 policies.append({
@@ -237,15 +234,14 @@ class Pipelines(unittest.TestCase):
         self.succeeded(self.run_workflow("nightly.yml", "schedule", "m1"))
         self.assertEqual(self.host.issues, [])
 
-        ec2 = self.client("ec2")
-        [vpc] = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"]
-        ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "```somebody"}])
+        [vpc] = self.ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"]
+        self.ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "```somebody"}])
         for _ in range(2):
             self.succeeded(self.run_workflow("nightly.yml", "schedule", "m1"))
         [issue] = self.host.issues
         self.assertEqual((issue["title"], issue["state"]), ("Drift in platform-prod", "open"))
         self.assertIn("aws.vpc/main", issue["body"])
-        ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "data-platform"}])
+        self.ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "data-platform"}])
         self.succeeded(self.run_workflow("nightly.yml", "schedule", "m1"))
         self.assertEqual([i["state"] for i in self.host.issues], ["closed"])
 
