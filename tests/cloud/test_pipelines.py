@@ -64,6 +64,11 @@ class Pipelines(unittest.TestCase):
             json.dump(cls.issuer.jwks(), file)
         launcher = str(HERE / "launch_moto.py")
         cls.moto = Server(sys.executable, "-B", launcher, "--patched", "--jwks", jwks, "--region", REGION)
+        secret = dict(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="secret")
+        where = dict(region_name=REGION, endpoint_url=cls.moto.url)
+        config = Config(s3={"addressing_style": "path"})
+        client = lambda service: boto3.client(service, **where, **secret, config=config)  # noqa: E731
+        cls.ec2, cls.iam, cls.s3 = map(client, ("ec2", "iam", "s3"))
         cls.accounts = Server(
             os.environ["ACCOUNT_SERVER_BIN"], "--exit-with-stdin", "--account", ACCOUNT,
             "--client-id", CLIENT, "--client-secret", "nobody has it", "--aws", cls.moto.url,
@@ -88,43 +93,33 @@ class Pipelines(unittest.TestCase):
         home = self.folder / "home"
         home.mkdir()
         environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{BINARIES}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(home),
             "AWS_ENDPOINT_URL": self.moto.url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "DBXCTL_LEASE_SECONDS": "2",
+            "DBXCTL_SANDBOX_PROFILE": "instant",
         }
         (self.folder / "runs").mkdir()
         self.runner = Runner(self.host, str(self.folder / "runs"), environment)
-        program = (BINARIES / "dbxctl").read_bytes()
         self.runner.variables[""] = {
             "DATABRICKS_HOST": self.accounts.url,
             "DATABRICKS_CLIENT_ID": CLIENT,
-            "DBXCTL_URL": f"file://{BINARIES}/dbxctl",
-            "DBXCTL_SHA256": hashlib.sha256(program).hexdigest(),
         }
         self.trust()
 
-    def client(self, service, **more):
-        secret = dict(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="secret")
-        config = Config(s3={"addressing_style": "path"})
-        where = dict(region_name=REGION, endpoint_url=self.moto.url, config=config)
-        return boto3.client(service, **where, **secret, **more)
-
-    def trust(self, audience="sts.amazonaws.com"):
+    def trust(self):
         """What an administrator sets up once: the bucket of the state, roles, policies."""
-        iam, s3 = self.client("iam"), self.client("s3")
         aws = (SAMPLE / "identity/aws-trust-policy.json").read_text()
         databricks = (SAMPLE / "identity/databricks-federation-policy.json").read_text()
         policies = []
         for name in ("dev", "prod"):
             bucket = f"acme-platform-{name}-dbxctl"
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-            s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+            self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
             for place in (name, f"{name}-plan"):
                 document = aws.replace("environment:prod", f"environment:{place}")
-                document = document.replace("sts.amazonaws.com", audience)
-                role = iam.create_role(RoleName=place, AssumeRolePolicyDocument=document)["Role"]
+                role = self.iam.create_role(RoleName=place, AssumeRolePolicyDocument=document)["Role"]
                 self.runner.variables[place] = {"AWS_ROLE_ARN": role["Arn"]}
                 policy = json.loads(databricks)["oidc_policy"]
                 policies.append({
@@ -133,7 +128,8 @@ class Pipelines(unittest.TestCase):
                     "subject": policy["subject"].replace("environment:prod", f"environment:{place}"),
                     "jwks": self.issuer.jwks(),
                 })  # fmt: skip
-        self.accounts.post("_control/settings", {"federation": policies})
+        settings = {"federation": policies, "to_running": {"polls": 2}}
+        self.accounts.post("_control/settings", settings)
 
     # What people and hosts do.
 
@@ -238,15 +234,14 @@ class Pipelines(unittest.TestCase):
         self.succeeded(self.run_workflow("nightly.yml", "schedule", "m1"))
         self.assertEqual(self.host.issues, [])
 
-        ec2 = self.client("ec2")
-        [vpc] = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"]
-        ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "```somebody"}])
+        [vpc] = self.ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"]
+        self.ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "```somebody"}])
         for _ in range(2):
             self.succeeded(self.run_workflow("nightly.yml", "schedule", "m1"))
         [issue] = self.host.issues
         self.assertEqual((issue["title"], issue["state"]), ("Drift in platform-prod", "open"))
         self.assertIn("aws.vpc/main", issue["body"])
-        ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "data-platform"}])
+        self.ec2.create_tags(Resources=[vpc["VpcId"]], Tags=[{"Key": "owner", "Value": "data-platform"}])
         self.succeeded(self.run_workflow("nightly.yml", "schedule", "m1"))
         self.assertEqual([i["state"] for i in self.host.issues], ["closed"])
 
@@ -284,6 +279,19 @@ class Pipelines(unittest.TestCase):
         self.assertEqual((job.conclusion, job.steps["Apply it"]), ("failure", "skipped"))
         self.assertIn("plan of h1: not there", job.log)
 
+    def test_the_program_is_what_its_hash_says(self):
+        self.only_prod()
+        self.runner.environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+        program = BINARIES / "dbxctl"
+        repository = self.runner.variables[""]
+        repository["DBXCTL_URL"] = f"file://{program}"
+        repository["DBXCTL_SHA256"] = hashlib.sha256(program.read_bytes()).hexdigest()
+        self.succeeded(self.pull_request(9, "h1"))
+        repository["DBXCTL_SHA256"] = 64 * "0"
+        job = self.pull_request(9, "h2")["plan prod"]
+        self.assertEqual(job.conclusion, "failure")
+        self.assertEqual(len(self.host.artifacts), 1)
+
     def test_a_spec_that_is_refused_is_told_in_the_comment(self):
         self.only_prod()
         self.change(lambda spec: spec["workspaces"]["science"].update(vpc="mian"))
@@ -302,7 +310,6 @@ class Pipelines(unittest.TestCase):
         # AWS: whoever comes first. The trust policy of a role is asked in the other tests.
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             self.runner.environment[name] = "AKIAIOSFODNN7EXAMPLE"
-        self.runner.environment["PATH"] = f"{BINARIES}:{self.runner.environment['PATH']}"
         variables = {
             "CI_COMMIT_REF_NAME": "main",
             "CI_PROJECT_ID": "1",
@@ -330,7 +337,7 @@ class Pipelines(unittest.TestCase):
 
     def test_atlantis_and_pre_commit_run_the_same_commands(self):
         environment = {**self.runner.environment, "DBXCTL_CLOUD": "sandbox", "WORKSPACE": "dev"}
-        environment |= {"PLANFILE": "dev.tfplan", "PATH": f"{BINARIES}:{environment['PATH']}"}
+        environment["PLANFILE"] = "dev.tfplan"
 
         def run(command):
             code, log = self.runner.bash(command, environment, self.repository, str(self.folder))
@@ -368,26 +375,23 @@ class Pipelines(unittest.TestCase):
     def test_a_cancelled_apply_loses_nothing(self):
         self.only_prod()
         self.succeeded(self.pull_request(1, "h1"))
-        # Long enough that only a signal ends the wait for the workspaces.
-        self.accounts.post("_control/settings", {"to_running": {"millis": 600_000}})
-        self.runner.stop_at, self.runner.stops = "databricks.workspace/", CANCELLED
-        began = time.monotonic()
+        # Workspaces take longer than it takes to stop two runs that wait for them.
+        self.accounts.post("_control/settings", {"to_running": {"millis": 15_000}})
+        self.runner.stop_at, self.runner.stops = "wait databricks.workspace/", CANCELLED
         job = self.merge(1, "h1", "m1")["apply prod"]
         self.assertEqual(job.conclusion, "cancelled", job.log)
         self.assertEqual(self.runner.stopped_by, signal.SIGINT)
         self.assertIn("stopping: what is under way is finished and saved", job.log)
-        # The lock is free and the state knows what was made; the machine of the next run dies.
-        self.assertEqual(self.again("m1").conclusion, "failure")
-        self.runner.stop_at, self.runner.stops = "databricks.workspace/", []
+        # The lock is free and the state knows what was made. The new plan's run loses its machine.
+        self.assertIn("start this workflow by hand", self.again("m1").log)
+        self.runner.stop_at, self.runner.stops = "wait databricks.workspace/", []
         self.assertEqual(self.again("m1").conclusion, "cancelled")
         self.assertEqual(self.runner.stopped_by, signal.SIGKILL)
-        self.accounts.post("_control/settings", {"to_running": {"millis": 0}})
-        self.assertEqual(self.again("m1").conclusion, "failure", "the plan is stale, or locked")
+        self.assertIn("another run holds the state", self.again("m1").log)
         time.sleep(2)
-        self.again("m1")
-        self.assertEqual(self.again("m1").conclusion, "success")
+        while self.again("m1").conclusion != "success":
+            self.assertLess(self.runner.runs, 12, "every run begins where the one before stopped")
         self.verified()
-        self.assertLess(time.monotonic() - began, 200)
 
     def again(self, sha):
         return self.run_workflow("apply.yml", "workflow_dispatch", sha)["apply prod"]
