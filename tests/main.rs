@@ -13,6 +13,7 @@ mod fleet;
 mod living;
 mod proxy;
 mod random;
+mod reconcile;
 mod sandbox;
 mod shared_state;
 mod sign_in;
