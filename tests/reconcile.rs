@@ -38,7 +38,7 @@ fn spec(name: &str, workspaces: &[&str]) -> Value {
         workspaces.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
     json!({
         "apiVersion": "dbxctl/v1",
-        "name": name,
+        "name": format!("team-{name}"),
         "region": "us-east-1",
         "aws": { "account": "123456789012" },
         "databricks": { "account": "00000000-0000-4000-8000-000000000001" },
@@ -97,7 +97,7 @@ fn one_broken_stack_does_not_keep_the_others() {
     // A second spec of the same name would undo what the first does.
     write(&folder, "twin.json", spec("good", &["other"]));
     let told = once(&stack, &folder, &["--policy", "all"], 1);
-    assert!(told.stderr.contains("both have the name `good`"), "{}", told.stderr);
+    assert!(told.stderr.contains("both have the name `team-good`"), "{}", told.stderr);
 
     write(&folder, "reconcile.yaml", "polcy: all");
     let told = once(&stack, &folder, &[], 3);
