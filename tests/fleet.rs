@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::clouds::{ACCOUNT, AWS_ACCOUNT, Clouds, Moto, Verifier, Way, full};
-use crate::proxy::Side;
+use crate::proxy::{Calls, Fault, Side};
 
 const BUCKET: &str = "acme-states";
 
@@ -88,6 +88,10 @@ fn a_fleet_is_kept_in_step() {
         std::thread::sleep(size.pause);
     }
     let ended = Instant::now();
+    // From here on nobody is killed. Some calls of each service are one too many.
+    for family in ["iam", "s3", "databricks"] {
+        fleet.running[0].way.journal.fail_all(Calls::Reading(family), Fault::Throttle, 2);
+    }
     fleet.wait_for_step(size.patience);
     tell(&format!("{disturbed} changes, {kills} kills; in step {:.0?} later", ended.elapsed()));
     let after = fleet.looks();
@@ -265,6 +269,8 @@ impl Fleet {
     fn stop(&mut self) -> Figures {
         // So that there are moments without a call.
         self.configure(Duration::from_secs(3600));
+        let throttled = self.running[0].way.journal.end_faults();
+        assert!(throttled > 0 && self.running[0].throttled() == throttled, "{throttled}");
         for reconciler in &self.running {
             self.calls += reconciler.metrics_agree_with_the_proxy();
             self.peak_kib = self.peak_kib.max(reconciler.peak_kib());
@@ -312,6 +318,15 @@ impl Reconciler {
             *calls.entry(action(service, operation)).or_default() += value as usize;
         }
         calls
+    }
+
+    /// How many calls were throttled, as the process itself counts them.
+    fn throttled(&self) -> usize {
+        let errors = self.metrics().into_iter().filter(|(figure, _)| {
+            figure.starts_with("dbxctl_call_errors_total{")
+                && figure.contains("class=\"throttled\"")
+        });
+        errors.map(|(_, count)| count as usize).sum()
     }
 
     /// Compares when no call is under way; how many calls there were.

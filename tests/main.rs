@@ -15,6 +15,7 @@ mod history;
 mod living;
 mod proxy;
 mod random;
+mod reconcile;
 mod review;
 mod sandbox;
 mod shared_state;

@@ -290,6 +290,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn operations_have_no_ids() {
+        let cases = [
+            ("GET /api/2.0/accounts/…/networks", "GET /networks"),
+            ("DELETE /api/2.0/accounts/…/networks/0b1c", "DELETE /networks/{id}"),
+            ("POST /oidc/accounts/…/v1/token", "POST /oidc/accounts/…/v1/token"),
+        ];
+        for (call, name) in cases {
+            assert_eq!(operation(call), name);
+        }
+    }
+
+    #[test]
     fn every_shape_of_error() {
         use Class::*;
         let post = "POST /api/2.0/accounts/…/networks";

@@ -39,6 +39,19 @@ impl Pace {
             interval: limit.interval,
         }
     }
+
+    /// Makes the call when there is room for it.
+    async fn keep<T>(&self, call: impl Future<Output = T>) -> T {
+        let _place = self.places.acquire().await;
+        let start = {
+            let mut next = self.next.lock().await;
+            let start = (*next).max(Instant::now());
+            *next = start + self.interval;
+            start
+        };
+        tokio::time::sleep_until(start).await;
+        call.await
+    }
 }
 
 /// A cloud that is called no faster than its services' limits allow.
@@ -56,17 +69,10 @@ impl<C: Cloud> Paced<C> {
     }
 
     async fn turn<T>(&self, kind: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let service = self.kinds.get(kind).and_then(|k| self.services.get(k.service()));
-        let Some(service) = service else { return call.await };
-        let _place = service.places.acquire().await;
-        let start = {
-            let mut next = service.next.lock().await;
-            let start = (*next).max(Instant::now());
-            *next = start + service.interval;
-            start
-        };
-        tokio::time::sleep_until(start).await;
-        call.await
+        match self.kinds.get(kind).and_then(|k| self.services.get(k.service())) {
+            Some(pace) => pace.keep(call).await,
+            None => call.await,
+        }
     }
 }
 
@@ -110,5 +116,31 @@ impl<C: Cloud> Cloud for Paced<C> {
     }
     fn delete<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.turn(kind, self.cloud.delete(kind, id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_share_a_pace_keep_to_it_together() {
+        let limit = Limit { concurrent: 2, interval: Duration::from_millis(100) };
+        let pace = Arc::new(Pace::new(limit));
+        let begun = Instant::now();
+        let call = async |pace: Arc<Pace>| pace.keep(async { begun.elapsed().as_millis() }).await;
+        let starts = futures::future::join_all((0..5).map(|_| call(pace.clone()))).await;
+        assert_eq!(starts, [0, 100, 200, 300, 400]);
+
+        // No more than two at a time, however long they take.
+        let begun = Instant::now();
+        let slow = async || {
+            let second =
+                async { tokio::time::sleep_until(Instant::now() + Duration::from_secs(1)).await };
+            pace.keep(second).await;
+            begun.elapsed().as_secs()
+        };
+        let ends = futures::future::join_all((0..4).map(|_| slow())).await;
+        assert_eq!(ends, [1, 1, 2, 2]);
     }
 }
