@@ -45,12 +45,12 @@ fn size() -> Size {
             patience: Duration::from_secs(600),
         },
         false => Size {
-            stacks: 4,
-            vpc_every: 4,
+            stacks: 3,
+            vpc_every: 3,
             interval: Duration::from_secs(3),
             lease: "4",
-            trouble: Duration::from_secs(8),
-            pause: Duration::from_millis(500),
+            trouble: Duration::from_secs(6),
+            pause: Duration::from_millis(300),
             kill_every: 5,
             patience: Duration::from_secs(120),
         },
@@ -88,8 +88,8 @@ fn a_fleet_is_kept_in_step() {
         std::thread::sleep(size.pause);
     }
     let ended = Instant::now();
-    // From here on nobody is killed. Some calls of each service are one too many.
-    for family in ["iam", "s3", "databricks"] {
+    // From here on nobody is killed, and some calls are one too many.
+    for family in ["iam", "databricks"] {
         fleet.running[0].way.journal.fail_all(Calls::Reading(family), Fault::Throttle, 2);
     }
     fleet.wait_for_step(size.patience);
@@ -270,7 +270,10 @@ impl Fleet {
         // So that there are moments without a call.
         self.configure(Duration::from_secs(3600));
         let throttled = self.running[0].way.journal.end_faults();
-        assert!(throttled > 0 && self.running[0].throttled() == throttled, "{throttled}");
+        let counted = || (self.running[0].throttled() == throttled).then_some(());
+        wait_for(Duration::from_secs(30), counted)
+            .unwrap_or_else(|| panic!("{} of {throttled}", self.running[0].throttled()));
+        assert!(throttled > 0, "nothing was throttled");
         for reconciler in &self.running {
             self.calls += reconciler.metrics_agree_with_the_proxy();
             self.peak_kib = self.peak_kib.max(reconciler.peak_kib());
