@@ -313,7 +313,9 @@ class Runner:
         for folder in (workspace, temp):
             os.makedirs(folder)
         place = scope.fill(job.get("environment", ""))
-        scope.contexts["vars"] = {**self.variables.get("", {}), **self.variables.get(place, {})}
+        # A pull request of a fork sees no variables.
+        names = [] if github["from_fork"] else ["", place]
+        scope.contexts["vars"] = {k: v for n in names for k, v in self.variables.get(n, {}).items()}
         scope.contexts["runner"] = {"temp": temp}
         state = SimpleNamespace(
             source=source, workspace=workspace, temp=temp, github=github, path=[], log="", summary=""
@@ -321,6 +323,7 @@ class Runner:
         state.environment = {**self.environment, **self.given(state, place, job)}
         for settings in (workflow, job):
             state.environment |= {k: scope.fill(v) for k, v in settings.get("env", {}).items()}
+        scope.contexts["env"] = state.environment
         outcomes = self.steps(state, scope, job["steps"])
         self.host.subjects.pop(state.environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"), None)
         conclusion = "failure" if scope.failed else "success"

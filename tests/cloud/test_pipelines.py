@@ -283,11 +283,12 @@ class Pipelines(unittest.TestCase):
         self.only_prod()
         self.runner.environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
         program = BINARIES / "dbxctl"
-        repository = self.runner.variables[""]
-        repository["DBXCTL_URL"] = f"file://{program}"
-        repository["DBXCTL_SHA256"] = hashlib.sha256(program.read_bytes()).hexdigest()
+        right = hashlib.sha256(program.read_bytes()).hexdigest()
+        path = self.repository / ".github/workflows/pull-request.yml"
+        workflow = path.read_text().replace('_URL: ""', f'_URL: "file://{program}"')
+        path.write_text(workflow.replace('256: ""', f'256: "{right}"'))
         self.succeeded(self.pull_request(9, "h1"))
-        repository["DBXCTL_SHA256"] = 64 * "0"
+        path.write_text(workflow.replace('256: ""', f'256: "{64 * "0"}"'))
         job = self.pull_request(9, "h2")["plan prod"]
         self.assertEqual(job.conclusion, "failure")
         self.assertEqual(len(self.host.artifacts), 1)
