@@ -83,6 +83,16 @@ fn a_first_creation_is_reviewed() {
     golden("first-creation", &settled(&stack, example, &text));
 }
 
+/// Changes the object of that kind that was written last in the simulated cloud, behind dbxctl's back.
+fn meddle(stack: &Stack, kind: &str, was: &str, is: &str) {
+    let path = stack.folder.path().join("sandbox/cloud.json");
+    let mut cloud = fs::read_to_string(&path).expect("there is a cloud");
+    let object = cloud.lines().rfind(|line| line.contains(&format!(r#""kind":"{kind}""#)));
+    let changed = object.expect("there is one").replace(was, is);
+    cloud += &format!("{changed}\n");
+    fs::write(path, cloud).expect("the folder is ours");
+}
+
 /// The life of a stack, as its reviewers see it.
 #[test]
 fn changes_are_reviewed() {
@@ -99,6 +109,10 @@ fn changes_are_reviewed() {
     stack.run(&["apply", &two, "--yes"], 0);
     check("nothing-to-do", &two, &[], 0);
     check("no-drift", &two, &["--drift-only"], 0);
+    let open = r#""ingress":[{"from":22,"peer":{"cidr":"0.0.0.0/0"},"protocol":"tcp","to":22},"#;
+    meddle(&stack, "aws.security_group_rules", r#""ingress":["#, open);
+    check("drift", &two, &["--drift-only"], 2);
+    stack.run(&["apply", &two, "--yes"], 0);
     check("destroy", &two, &["--destroy"], 0);
     both["workspaces"]["wk1"]["subnets"] = json!({ "nodes_per_zone": 2000, "block": 1 });
     let moved = stack.write("moved.json", &both);

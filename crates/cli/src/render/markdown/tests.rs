@@ -98,7 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let steps = prop::collection::vec(step(), 0..40);
+    let steps = prop::collection::vec(step(), 0..25);
     let words = prop::collection::vec(text(), 0..6);
     let notes = prop::collection::vec((text(), text()), 0..4);
     (text(), steps, words, notes, 0..3_usize).prop_map(
@@ -241,7 +241,7 @@ fn whole(comment: &str, details: usize) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_comment_fits_and_is_whole(file in file(), budget in 2_000..70_000_usize, drift: bool) {
