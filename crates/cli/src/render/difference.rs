@@ -49,6 +49,10 @@ fn folded(lines: &[Line]) -> Vec<String> {
 /// One line for two that are alike.
 fn words(gone: &Line, new: &Line) -> Option<String> {
     let (Line::Removed(gone), Line::Added(new)) = (gone, new) else { return None };
+    // An id is another id, however much the two have in common.
+    if !(gone.contains(' ') && new.contains(' ')) {
+        return None;
+    }
     let diff = TextDiff::from_unicode_words(gone.as_str(), new.as_str());
     if diff.ratio() < ALIKE {
         return None;
