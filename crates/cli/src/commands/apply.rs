@@ -78,7 +78,7 @@ pub(crate) async fn destroy(files: &[PathBuf], options: &Options, global: &Globa
 /// The open state, and what ends the work on it early.
 pub(super) struct Held<'a> {
     pub(super) store: &'a dyn OpenState,
-    holder: &'a Holder,
+    pub(super) holder: &'a Holder,
     pub(super) cancel: CancellationToken,
     signal: Received,
 }

@@ -292,7 +292,7 @@ async fn carry_out(plan: &Plan, held: &Held<'_>, session: &Session) -> Result<Ou
         cancel: held.cancel.clone(),
         settings: session.settings,
     };
-    Ok(engine::apply(plan, &run).await?)
+    Ok(engine::apply_as(held.holder, plan, &run).await?)
 }
 
 fn log_step(event: &StepEvent) {
