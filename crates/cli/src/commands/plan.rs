@@ -75,6 +75,11 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
             review.markdown(options.length.max_chars)
         }
     });
+    if options.format == PlanFormat::Human
+        && let Some(time) = render::expected(&file.estimate)
+    {
+        render::note(&format!("to apply it takes {time}"));
+    }
     if let Some(path) = &options.out {
         save(path, &file)?;
         render::note(&format!("saved: dbxctl apply {}", path.display()));

@@ -22,7 +22,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use cloud::Class;
-use engine::{Notice, Outcome, Problem, Rebuilt, State, StateError, StepError};
+use engine::{Estimate, Notice, Outcome, Problem, Rebuilt, State, StateError, StepError};
 
 use crate::args::{Color, Global};
 use crate::exit::{Exit, Fail, Result};
@@ -118,6 +118,16 @@ pub(crate) fn note(text: &str) {
 
 fn to_stderr(text: &str) {
     eprintln!("{text}");
+}
+
+/// How long a plan will take: `about 10 min`; nothing for one without steps.
+pub(crate) fn expected(estimate: &Estimate) -> Option<String> {
+    let seconds = Some(estimate.seconds).filter(|_| !estimate.is_empty())?;
+    Some(match seconds {
+        0..60 => format!("about {seconds} s"),
+        60..5400 => format!("about {} min", seconds.div_ceil(60)),
+        _ => format!("about {} h {} min", seconds / 3600, seconds % 3600 / 60),
+    })
 }
 
 /// Something about the state that people should know.

@@ -92,7 +92,8 @@ impl Kind for NatGateway {
         }
     }
 
-    /// AWS publishes no figures; pending for 80 to 100 s, deleting for 30 to 60 s is what is seen.
+    /// AWS publishes no figures; pending for 80 to 100 s and deleting for 30 to 60 s are assumed
+    /// (unconfirmed).
     fn typical(action: Action) -> Option<Duration> {
         match action {
             Action::Create | Action::Replace => Some(Duration::from_secs(95)),

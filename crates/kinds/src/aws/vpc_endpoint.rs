@@ -141,7 +141,8 @@ impl Kind for VpcEndpoint {
         }
     }
 
-    /// AWS publishes no figures; pending for one to two minutes, deleting for 30 to 120 s is what is seen.
+    /// AWS publishes no figures; pending for one to two minutes and deleting for 30 to 120 s are assumed
+    /// (unconfirmed).
     fn typical(action: Action) -> Option<Duration> {
         match action {
             Action::Create | Action::Replace => Some(Duration::from_secs(95)),

@@ -77,7 +77,7 @@ impl Kind for Registration {
         Waits { ready: Duration::from_secs(15 * 60), ..Waits::default() }
     }
 
-    /// Databricks accepts it by itself, "within minutes": pending for one to three is what is seen.
+    /// Databricks accepts it by itself, "within minutes"; one to three are assumed (unconfirmed).
     fn typical(action: Action) -> Option<Duration> {
         action.is_new().then(|| Duration::from_secs(120))
     }

@@ -12,6 +12,7 @@ use check::{Location, RoomChange};
 use engine::{Action, Consequence, Group, Headline, Impact, Move, Plan, Step};
 use kinds::users::User;
 
+use super::expected;
 use super::plan::{impact_words, workspaces_replaced};
 use crate::commands::{Accepted, PlanFile, Warning};
 use crate::exit::Fail;
@@ -96,8 +97,7 @@ impl Review<'_> {
         let replaced = format!("{} replaced", many(workspaces_replaced(plan), "workspace"));
         let deleted = lost(plan, false).get("workspace").copied().unwrap_or_default();
         let deleted = (deleted > 0).then(|| format!("{} deleted", many(deleted, "workspace")));
-        let lasting = Some(&self.file.estimate).filter(|estimate| !estimate.is_empty());
-        let lasting = lasting.map(|estimate| format!("about {}", lasts(estimate.seconds)));
+        let lasting = expected(&self.file.estimate);
         [Some(figures), Some(replaced), deleted, lasting]
             .into_iter()
             .flatten()
@@ -500,14 +500,6 @@ fn counts(steps: &[&Step]) -> String {
     let told = counts.iter().zip(words).filter(|(count, _)| **count > 0);
     let told: Vec<String> = told.map(|(count, word)| format!("{count} to {word}")).collect();
     told.join(", ")
-}
-
-fn lasts(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..5400 => format!("{} min", seconds.div_ceil(60)),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
 }
 
 fn many(count: usize, what: &str) -> String {
