@@ -81,7 +81,7 @@ fn manual_pages_are_formatted_without_complaint() {
     assert!(pages.len() > 20, "{pages:?}");
     for page in pages {
         let mut command = std::process::Command::new("groff");
-        command.args(["-man", "-Tutf8", "-ww", "-P-c"]).arg(page.path());
+        command.args(["-man", "-Tutf8", "-ww", "-P-cbou"]).arg(page.path());
         let Ok(output) = command.output() else { return without("groff") };
         let (text, complaints) = (output.stdout, output.stderr);
         assert!(complaints.is_empty(), "{page:?}: {}", String::from_utf8_lossy(&complaints));

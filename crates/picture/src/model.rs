@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use check::proof::{Hop, Step, Verdict, Via};
+use check::proof::{Hop, Verdict, Via};
 use check::topology::Key;
 use serde::Serialize;
 
@@ -244,21 +244,9 @@ fn hops(path: &[Hop]) -> Vec<(&'static str, String)> {
             true => hop.what.clone(),
             false => format!("{} ({})", hop.what, hop.at),
         };
-        (step(hop.step), what)
+        (hop.step.word(), what)
     };
     path.iter().map(hop).collect()
-}
-
-fn step(step: Step) -> &'static str {
-    match step {
-        Step::Name => "name",
-        Step::Route => "route",
-        Step::Egress => "egress",
-        Step::Ingress => "ingress",
-        Step::Acl => "acl",
-        Step::Policy => "policy",
-        Step::Service => "service",
-    }
 }
 
 fn word(via: Via) -> &'static str {

@@ -91,6 +91,21 @@ pub enum Step {
     Service,
 }
 
+impl Step {
+    /// As JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Step::Name => "name",
+            Step::Route => "route",
+            Step::Egress => "egress",
+            Step::Ingress => "ingress",
+            Step::Acl => "acl",
+            Step::Policy => "policy",
+            Step::Service => "service",
+        }
+    }
+}
+
 /// Why a packet does not get there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Block {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use check::proof::{Hop, Proof, Step, Verdict, Via};
+use check::proof::{Hop, Proof, Verdict, Via};
 use check::{Capacity, Finding, Limit, Location, Report, Severity, VpcRoom, WorkspaceRoom};
 use spec::Spec;
 
@@ -594,7 +594,7 @@ fn details(spec: &Spec, proof: &Proof, from: &[&str]) -> String {
             true => hop.what.clone(),
             false => format!("{} ({})", hop.what, hop.at),
         };
-        text += &wrapped("  ", &format!("{:9}", step(hop.step)), &what);
+        text += &wrapped("  ", &format!("{:9}", hop.step.word()), &what);
     }
     match verdict {
         Verdict::Blocked { block, .. } => {
@@ -612,22 +612,10 @@ fn details(spec: &Spec, proof: &Proof, from: &[&str]) -> String {
     text
 }
 
-fn step(step: Step) -> &'static str {
-    match step {
-        Step::Name => "name",
-        Step::Route => "route",
-        Step::Egress => "egress",
-        Step::Ingress => "ingress",
-        Step::Acl => "acl",
-        Step::Policy => "policy",
-        Step::Service => "service",
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use check::CHECK_FORMAT;
-    use check::proof::Block;
+    use check::proof::{Block, Step};
     use spec::SourceFile;
 
     use super::*;
