@@ -103,7 +103,10 @@ impl Inner {
                 }
             }
             Event::Retrying { address, error, delay, .. } => {
-                self.line(&format!("{:>8} {address}: {error}; again in {delay:.1?}", "retry"));
+                // On a screen the tree says that it goes on.
+                if new || self.screen.is_none() {
+                    self.line(&format!("{:>8} {address}: {error}; again in {delay:.1?}", "retry"));
+                }
             }
             Event::Finished { address, action, id, elapsed, .. } => {
                 let (verb, ink) = match action {

@@ -72,8 +72,8 @@ impl Tree {
             Event::Finished { step, .. } => (step, State::Done),
             Event::Failed { step, .. } | Event::Skipped { step, .. } => (step, State::Lost),
             Event::Retrying { step, error, .. } => {
-                self.waits(*step, &format!("again after {:?}", error.class).to_lowercase(), now);
-                return false;
+                let reason = format!("again after {:?}", error.class).to_lowercase();
+                return self.waits(*step, &reason, now);
             }
         };
         if let Some(step) = self.steps.get_mut(number) {
