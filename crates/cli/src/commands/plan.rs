@@ -78,7 +78,7 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
     if options.format == PlanFormat::Human
         && let Some(time) = render::expected(&file.estimate)
     {
-        render::note(&format!("to apply it takes {time}"));
+        render::note(&format!("it takes {time} to apply"));
     }
     if let Some(path) = &options.out {
         save(path, &file)?;
