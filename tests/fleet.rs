@@ -295,6 +295,16 @@ impl Fleet {
     }
 }
 
+/// What has not ended by itself, since something was not as it should be.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for reconciler in &mut self.running {
+            let _ = reconciler.child.kill();
+            let _ = reconciler.child.wait();
+        }
+    }
+}
+
 impl Reconciler {
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
