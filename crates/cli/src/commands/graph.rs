@@ -7,11 +7,11 @@ use engine::{Plan, State, World};
 use picture::{Change, Picture};
 
 use super::check::examine;
-use super::plan::{decide, read_world};
+use super::plan::{begin, decide, look};
 use crate::args::{Global, GraphFormat};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
-use crate::setup::{Loaded, connect, load, sign_in, state_place};
+use crate::setup::{Loaded, load};
 
 pub(crate) struct Options {
     pub(crate) format: GraphFormat,
@@ -27,10 +27,11 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
         false => None,
     };
     let change = compared.as_ref().map(|(plan, state, world)| (plan, state, world));
+    let picture = draw(&loaded, change);
     let text = match options.format {
-        GraphFormat::Mermaid => mermaid(&loaded, change, usize::MAX).unwrap_or_default(),
-        GraphFormat::Svg => picture::svg(&draw(&loaded, change)),
-        GraphFormat::Html => picture::html(&draw(&loaded, change)),
+        GraphFormat::Mermaid => picture::mermaid(&picture, usize::MAX).unwrap_or_default(),
+        GraphFormat::Svg => picture::svg(&picture),
+        GraphFormat::Html => picture::html(&picture),
     };
     match &options.out {
         Some(path) => save(path, &text)?,
@@ -39,17 +40,8 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
     Ok(Exit::Done)
 }
 
-/// A mermaid flowchart of at most `budget` characters, with what changes highlighted; `None` when it
-/// cannot be that short.
-pub(crate) fn mermaid(
-    loaded: &Loaded,
-    change: Option<(&Plan, &State, &World)>,
-    budget: usize,
-) -> Option<String> {
-    picture::mermaid(&draw(loaded, change), budget)
-}
-
-fn draw(loaded: &Loaded, change: Option<(&Plan, &State, &World)>) -> Picture {
+/// What the spec asks for, with what changes marked.
+pub(super) fn draw(loaded: &Loaded, change: Option<(&Plan, &State, &World)>) -> Picture {
     let spec = &loaded.written.spec;
     let nothing = World::default();
     let world = change.map_or(&nothing, |(_, _, world)| world);
@@ -64,19 +56,9 @@ fn draw(loaded: &Loaded, change: Option<(&Plan, &State, &World)>) -> Picture {
 /// What is between the spec and the clouds, or what was last seen of them. Unlike a plan it is made
 /// whatever the check finds: what is blocked is drawn.
 async fn compare(loaded: &Loaded, offline: bool) -> Result<(Plan, State, World)> {
-    let Loaded { graph, target, .. } = loaded;
-    let (state, world) = if offline {
-        let state = state_place(target).await?.read().await?;
-        let world = World::remembered(&state);
-        (state, world)
-    } else {
-        let access = sign_in(target).await?;
-        let state = access.state.read().await?;
-        let session = connect(target, &access, Some(graph))?;
-        let world = read_world(&session, graph, &state).await?;
-        (state, world)
-    };
-    Ok((decide(graph, &state, &world)?, state, world))
+    let (session, state) = begin(loaded, offline).await?;
+    let world = look(session.as_ref(), &loaded.graph, &state).await?;
+    Ok((decide(&loaded.graph, &state, &world)?, state, world))
 }
 
 fn save(path: &Path, text: &str) -> Result<()> {

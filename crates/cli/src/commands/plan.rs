@@ -1,5 +1,6 @@
 //! `dbxctl plan`: what would be done, and the file a plan is saved in.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use kinds::users::{User, Users};
 use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, locate, pass};
-use super::graph::mermaid;
+use super::graph::draw;
 use crate::args::{Global, Length, PlanFormat};
 use crate::exit::{Exit, Fail, Result};
 use crate::render;
@@ -63,13 +64,15 @@ pub(crate) async fn run(files: &[PathBuf], options: &Options, global: &Global) -
         PlanFormat::Human => render::plan(&file.plan, &file.used_by, &file.checked),
         PlanFormat::Json => json(&file),
         PlanFormat::Markdown => {
+            // Drawn once, however often it is shortened.
+            let picture = LazyCell::new(|| draw(&loaded, Some((&file.plan, &state, &world))));
             let review = render::Review {
                 file: &file,
                 drift: options.drift_only,
                 locate: &|pointer| locate(&loaded, pointer),
                 diagram: &|budget| match options.drift_only {
                     true => None,
-                    false => mermaid(&loaded, Some((&file.plan, &state, &world)), budget),
+                    false => picture::mermaid(&picture, budget),
                 },
             };
             review.markdown(options.length.max_chars)
@@ -100,21 +103,12 @@ async fn compare(loaded: &Loaded, options: &Options) -> Result<Made> {
     // What only removes is not checked.
     let passed = if options.destroy { None } else { Some(pass(loaded)?) };
     let Loaded { target, .. } = loaded;
-    let (session, state) = if options.offline {
-        (None, state_place(target).await?.read().await?)
-    } else {
-        let access = sign_in(target).await?;
-        let state = access.state.read().await?;
-        (Some(connect(target, &access, Some(&loaded.graph))?), state)
-    };
+    let (session, state) = begin(loaded, options.offline).await?;
     let graph = match options.destroy {
         true => &nothing(loaded, &state),
         false => &loaded.graph,
     };
-    let world = match &session {
-        Some(session) => read_world(session, graph, &state).await?,
-        None => World::remembered(&state),
-    };
+    let world = look(session.as_ref(), graph, &state).await?;
     let checked = match passed {
         Some(passed) => passed.again(loaded, &world)?.told(loaded, &state),
         None => Checked::default(),
@@ -127,6 +121,25 @@ async fn compare(loaded: &Loaded, options: &Options) -> Result<Made> {
     let estimate = estimate(&plan, &state, target);
     let file = PlanFile { target: target.clone(), plan, estimate, used_by, checked };
     Ok(Made { file, state, world })
+}
+
+/// Reads the state, and signs in unless nobody is to be asked.
+pub(super) async fn begin(loaded: &Loaded, offline: bool) -> Result<(Option<Session>, State)> {
+    let target = &loaded.target;
+    if offline {
+        return Ok((None, state_place(target).await?.read().await?));
+    }
+    let access = sign_in(target).await?;
+    let state = access.state.read().await?;
+    Ok((Some(connect(target, &access, Some(&loaded.graph))?), state))
+}
+
+/// What is there; without a session, what was last seen of it.
+pub(super) async fn look(session: Option<&Session>, graph: &Graph, state: &State) -> Result<World> {
+    match session {
+        Some(session) => read_world(session, graph, state).await,
+        None => Ok(World::remembered(state)),
+    }
 }
 
 /// What is wanted when everything is to go.
